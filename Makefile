@@ -1,0 +1,45 @@
+# `make setup` makes everything the other targets need; each of them runs it first, and it is quick when nothing is to do.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+BIN := .venv/bin
+# What is installed is described by these; the stamp carries their hash, so that a change installs anew.
+INPUTS := requirements/dev.txt pyproject.toml
+STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
+
+.PHONY: setup demo test up lint bench chaos
+
+setup: $(STAMP)
+	@$(BIN)/python -P -m stack.temporal_build
+	@echo "ready: environment in .venv, Temporal in the cache"
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or run make PYTHON=/path/to/python"; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version) and installing the packages of requirements/dev.txt"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "error: no environment could be made; on Debian or Ubuntu install the package python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.installed-*
+	@touch $@
+
+demo: setup
+	@$(BIN)/followthrough demo
+
+test: setup
+	@$(BIN)/pytest --ignore=tests/chaos
+
+up: setup
+	@$(BIN)/followthrough up
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+chaos: setup
+	@$(BIN)/pytest -s tests/chaos

@@ -1,0 +1,33 @@
+"""The stable codes of our errors; docs/errors.md says of each what it means and what to do."""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    # Requests
+    INVALID_REQUEST = "invalid_request"
+    INVALID_JSON = "invalid_json"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    REQUEST_TOO_LARGE = "request_too_large"
+    INVALID_CURSOR = "invalid_cursor"
+    IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
+    IDEMPOTENCY_KEY_INVALID = "idempotency_key_invalid"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    # Who asks
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    # Orders
+    UNKNOWN_SKU = "unknown_sku"
+    MIXED_CURRENCIES = "mixed_currencies"
+    TOTAL_TOO_LARGE = "total_too_large"
+    TOO_LATE = "too_late"
+    NOT_AWAITING_APPROVAL = "not_awaiting_approval"
+    NOT_PARKED = "not_parked"
+    BOOKS_CONTRADICT = "books_contradict"
+    STOCK_IS_RESERVED = "stock_is_reserved"
+    # Us
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    INTERNAL_ERROR = "internal_error"

@@ -1,0 +1,33 @@
+"""What operators tell a running order."""
+
+from pydantic import BaseModel
+
+from contracts.orders import OrderStatus
+
+
+class OperatorWord(BaseModel, frozen=True):
+    """Who says it (the token's subject), and why."""
+
+    operator: str
+    note: str = ""
+
+    @property
+    def said(self) -> str:
+        """As timelines show it."""
+        return f"{self.operator}: {self.note}" if self.note else self.operator
+
+
+class Decision(OperatorWord, frozen=True):
+    """An approval or a rejection."""
+
+    approved: bool
+
+
+class RetryOrder(OperatorWord, frozen=True):
+    """Have a parked order go on."""
+
+
+class ResolveOrder(OperatorWord, frozen=True):
+    """Close a parked order by hand with a final status."""
+
+    status: OrderStatus
