@@ -1,0 +1,27 @@
+"""One engine, and so one pool, per process."""
+
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+def create_engine(database_url: str, *, connections: int, application_name: str) -> AsyncEngine:
+    """A pool of at most `connections` to our books.
+
+    A call waits at most 5 s for a connection, and Postgres ends any statement after 10 s and any transaction left
+    open after 30 s, so that trouble in the database turns into errors and never into a pile of waiting requests.
+    """
+    return create_async_engine(
+        make_url(database_url).set(drivername="postgresql+asyncpg"),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={
+            "timeout": 5,
+            "server_settings": {
+                "application_name": application_name,
+                "search_path": "followthrough",
+                "statement_timeout": "10s",
+                "idle_in_transaction_session_timeout": "30s",
+            },
+        },
+    )

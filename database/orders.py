@@ -1,0 +1,127 @@
+"""The orders' read side: what lists and single look-ups answer from."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Select, and_, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.catalogue import CatalogueProduct
+from contracts.money import Money
+from contracts.orders import Address, Failure, Order, OrderLine, OrderStatus, Phase
+from database.books import entry_of, step_of
+from database.tables import order_events, order_steps, orders
+
+_LOOK_UP = text("""
+    SELECT
+        (SELECT request_hash FROM followthrough.orders WHERE id = :order_id) AS request_hash,
+        (SELECT CAST(json_agg(json_build_object(
+            'sku', sku, 'name', name, 'price', json_build_object('amount', amount, 'currency', currency)
+         )) AS text) FROM followthrough.catalogue_items WHERE sku = ANY(CAST(:skus AS text[]))) AS products
+""")
+_PRODUCTS = TypeAdapter(list[CatalogueProduct])
+
+
+@dataclass(frozen=True)
+class BookedOrder:
+    """An order as our books have it, with the hash of the request that placed it."""
+
+    order: Order
+    request_hash: str
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """What must be known to accept an order: whether this id was used, by which request, and the products by SKU."""
+
+    request_hash: str | None
+    products: dict[str, CatalogueProduct]
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in the list, newest first: just behind the order with this time and id."""
+
+    created_at: datetime
+    order_id: str
+
+
+class OrderRepository:
+    """Reads orders; the workflow's bookings write them (`database.books`)."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        # Single statements need no transaction around them.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def look_up(self, order_id: str, skus: Collection[str]) -> LookUp:
+        """Everything that accepting an order has to read, in one statement. Unknown SKUs are left out."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_LOOK_UP, {"order_id": order_id, "skus": list(skus)})).one()
+        products = _PRODUCTS.validate_json(row.products or "[]")
+        return LookUp(row.request_hash, {product.sku: product for product in products})
+
+    async def find(self, order_id: str) -> BookedOrder | None:
+        async with self._engine.connect() as connection:
+            found = await self._load(connection, select(orders).where(orders.c.id == order_id))
+        return found[0] if found else None
+
+    async def list(
+        self,
+        *,
+        customer_id: str | None,
+        status: OrderStatus | None,
+        after: Position | None,
+        limit: int,
+    ) -> Sequence[Order]:
+        """At most `limit` orders, newest first; of every customer when `customer_id` is None."""
+        query = select(orders).order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit)
+        if customer_id is not None:
+            query = query.where(orders.c.customer_id == customer_id)
+        if status is not None:
+            query = query.where(orders.c.status == status)
+        if after is not None:
+            query = query.where(
+                or_(
+                    orders.c.created_at < after.created_at,
+                    and_(orders.c.created_at == after.created_at, orders.c.id < after.order_id),
+                )
+            )
+        async with self._engine.connect() as connection:
+            return [booked.order for booked in await self._load(connection, query)]
+
+    async def _load(self, connection: AsyncConnection, query: Select[Any]) -> Sequence[BookedOrder]:
+        rows = (await connection.execute(query)).all()
+        ids = [row.id for row in rows]
+        events, steps = defaultdict(list), defaultdict(list)
+        for event in await connection.execute(
+            select(order_events).where(order_events.c.order_id.in_(ids)).order_by(order_events.c.sequence)
+        ):
+            events[event.order_id].append(entry_of(event))
+        for step in await connection.execute(
+            select(order_steps).where(order_steps.c.order_id.in_(ids)).order_by(order_steps.c.begun_at)
+        ):
+            steps[step.order_id].append(step_of(step))
+        return [
+            BookedOrder(
+                order=Order(
+                    id=row.id,
+                    customer_id=row.customer_id,
+                    status=OrderStatus(row.status),
+                    phase=Phase(row.phase),
+                    lines=tuple(OrderLine.model_validate(line) for line in row.lines),
+                    total=Money(amount=row.total, currency=row.currency),
+                    ship_to=Address.model_validate(row.ship_to),
+                    failure=Failure.model_validate(row.failure) if row.failure else None,
+                    timeline=tuple(events[row.id]),
+                    steps=tuple(steps[row.id]),
+                    created_at=row.created_at,
+                    updated_at=row.updated_at,
+                ),
+                request_hash=row.request_hash,
+            )
+            for row in rows
+        ]

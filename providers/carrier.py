@@ -1,0 +1,59 @@
+"""The carrier: a small JSON API. It keeps an idempotency key for as long as the shipment exists."""
+
+from typing import Any
+
+import httpx
+
+from contracts.providers import CancelShipmentRequest, ProviderFailed, ProviderRefused, ProviderSilent, ShipRequest
+from contracts.steps import Step
+from providers.http import send
+
+NAME = "the carrier"
+
+
+class Carrier:
+    """Books shipments and cancels them."""
+
+    def __init__(self, client: httpx.AsyncClient, *, timeout_s: float) -> None:
+        """`client` has the base URL and the API key; the carrier has `timeout_s` for an answer."""
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def ship(self, request: ShipRequest, step: Step, *, timeout_s: float | None = None) -> str:
+        """Hand the parcels over and return the shipment's id.
+
+        Raises ProviderRefused when the carrier won't take them, ProviderFailed, ProviderSilent.
+        """
+        shipment = await self._post(
+            "v1/shipments",
+            step=step,
+            timeout_s=timeout_s,
+            body={
+                "order_id": request.order_id,
+                "ship_to": request.ship_to.model_dump(mode="json", exclude_none=True),
+                "parcels": [parcel.model_dump() for parcel in request.parcels],
+            },
+        )
+        return str(shipment["id"])
+
+    async def cancel_shipment(
+        self, request: CancelShipmentRequest, step: Step, *, timeout_s: float | None = None
+    ) -> str:
+        """Call the shipment back and return its id. Raises ProviderRefused when it is on its way already."""
+        path = f"v1/shipments/{request.shipment_id}/cancel"
+        shipment = await self._post(path, step=step, timeout_s=timeout_s, body={})
+        return str(shipment["id"])
+
+    async def _post(self, path: str, *, step: Step, body: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
+        request = self._client.build_request("POST", path, json=body, headers={"Idempotency-Key": step.key})
+        response = await send(self._client, request, provider=NAME, timeout_s=timeout_s or self._timeout_s)
+        if response.is_success:
+            return dict(response.json())
+        if response.is_server_error:
+            raise ProviderSilent(f"{path} answered {response.status_code}")
+        error = response.json().get("error", {})
+        message = error.get("message", f"{path} answered {response.status_code}")
+        if response.status_code in (401, 403) or error.get("code") in ("invalid_request", "idempotency_key_reused"):
+            # Ours to mend, not the customer's to bear: retried, and then shown to an operator.
+            raise ProviderFailed(message)
+        raise ProviderRefused(message)

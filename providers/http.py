@@ -1,0 +1,31 @@
+"""How an HTTP answer, or none, tells what happened at a provider."""
+
+import httpx
+
+from contracts.providers import ProviderFailed, ProviderSilent
+
+
+async def send(client: httpx.AsyncClient, request: httpx.Request, *, provider: str, timeout_s: float) -> httpx.Response:
+    """Send the request; `provider` names whom to, for errors, and has `timeout_s` for its whole answer.
+
+    Returns any answer below 500 but a rate limit. Raises ProviderFailed when the request certainly had no effect,
+    ProviderSilent when that is not known.
+    """
+    request.extensions["timeout"] = httpx.Timeout(timeout_s).as_dict()
+    try:
+        response = await client.send(request)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise ProviderFailed(f"{provider} cannot be reached: {type(error).__name__}") from error
+    except httpx.TransportError as error:
+        raise ProviderSilent(f"{provider} gave no answer: {type(error).__name__}") from error
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise ProviderFailed(f"{provider} limits our rate", retry_after_s=_retry_after(response))
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        raise ProviderFailed(f"{provider} is unavailable", retry_after_s=_retry_after(response))
+    return response
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds of a Retry-After header (RFC 9110, section 10.2.3); its date form is not used by our providers."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else None

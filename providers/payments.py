@@ -1,0 +1,137 @@
+"""Payments over Stripe's API, version-independent parts only: https://docs.stripe.com/api."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from contracts.providers import (
+    ChargeRequest,
+    ProviderFailed,
+    ProviderNeedsSearch,
+    ProviderRefused,
+    ProviderSilent,
+    RefundRequest,
+)
+from contracts.steps import Step
+from providers.http import send
+
+NAME = "the payment provider"
+
+# Stripe forgets an idempotency key after 24 hours: https://docs.stripe.com/api/idempotent_requests
+KEY_LIFETIME = timedelta(hours=23)
+
+
+class PaymentProvider:
+    """Charges and refunds. Every call that moves money carries its step's idempotency key."""
+
+    def __init__(self, client: httpx.AsyncClient, *, timeout_s: float) -> None:
+        """`client` has the base URL and the API key; the provider has `timeout_s` for an answer."""
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def charge(self, request: ChargeRequest, step: Step, *, timeout_s: float | None = None) -> str:
+        """Take the amount and return the payment intent's id.
+
+        Raises ProviderRefused when the card is declined (an authentication that we cannot ask for counts as that),
+        ProviderFailed, ProviderSilent, or ProviderNeedsSearch when repeating can tell no more.
+        """
+        response = await self._post(
+            "v1/payment_intents",
+            step=step,
+            timeout_s=timeout_s,
+            form={
+                "amount": str(request.amount.amount),
+                "currency": request.amount.currency,
+                "payment_method": request.payment_method,
+                "confirm": "true",
+                "error_on_requires_action": "true",
+                "automatic_payment_methods[enabled]": "true",
+                "automatic_payment_methods[allow_redirects]": "never",
+                "metadata[order_id]": request.order_id,
+                "metadata[step]": "charge",
+            },
+        )
+        intent = response.json()
+        if intent["status"] != "succeeded":
+            raise ProviderNeedsSearch(f"payment intent {intent['id']} is {intent['status']}")
+        return str(intent["id"])
+
+    async def find_charge(self, order_id: str) -> str | None:
+        """The id of the order's successful payment intent, by search; None when the search shows nothing (yet).
+
+        Raises ProviderRefused when it shows a declined one.
+        """
+        query = f"metadata['order_id']:'{order_id}' AND metadata['step']:'charge'"
+        found = await self._get("v1/payment_intents/search", {"query": query})
+        for intent in found:
+            if intent["status"] == "succeeded":
+                return str(intent["id"])
+        for intent in found:
+            if intent.get("last_payment_error"):
+                raise ProviderRefused(intent["last_payment_error"]["message"])
+        if found:
+            raise ProviderSilent(f"payment intent {found[0]['id']} is still {found[0]['status']}")
+        return None
+
+    async def refund(self, request: RefundRequest, step: Step, *, timeout_s: float | None = None) -> str:
+        """Give the charge back in full and return the refund's id. Raises as `charge` does."""
+        response = await self._post(
+            "v1/refunds",
+            step=step,
+            timeout_s=timeout_s,
+            form={
+                "payment_intent": request.charge_id,
+                "amount": str(request.amount.amount),
+                "metadata[order_id]": request.order_id,
+                "metadata[step]": "refund",
+            },
+        )
+        refund = response.json()
+        if refund["status"] in ("failed", "canceled"):
+            raise ProviderRefused(f"refund {refund['id']} {refund['status']}")
+        return str(refund["id"])
+
+    async def find_refund(self, charge_id: str) -> str | None:
+        """The id of the charge's refund; None when there is none (yet)."""
+        for refund in await self._get("v1/refunds", {"payment_intent": charge_id}):
+            if refund["status"] in ("succeeded", "pending"):
+                return str(refund["id"])
+        return None
+
+    async def _post(self, path: str, *, step: Step, form: dict[str, str], timeout_s: float | None) -> httpx.Response:
+        if datetime.now(UTC) - step.begun_at > KEY_LIFETIME:
+            raise ProviderNeedsSearch(f"the key of {path} is too old to be repeated safely")
+        request = self._client.build_request("POST", path, data=form, headers={"Idempotency-Key": step.key})
+        response = await send(self._client, request, provider=NAME, timeout_s=timeout_s or self._timeout_s)
+        if response.is_success:
+            return response
+        if response.is_server_error:
+            # Stripe keeps the answer to a key, also a 5xx: asking again would replay it for a day.
+            if response.headers.get("idempotent-replayed") == "true":
+                raise ProviderNeedsSearch(f"{path} replays its error {response.status_code}")
+            raise ProviderSilent(f"{path} answered {response.status_code}")
+        error = response.json().get("error", {})
+        message = error.get("message", f"{path} answered {response.status_code}")
+        if error.get("code") == "charge_already_refunded":
+            raise ProviderNeedsSearch(message)
+        if error.get("code") == "idempotency_key_in_use":
+            raise ProviderSilent(message)
+        if _is_refusal(path, error):
+            raise ProviderRefused(message)
+        # A wrong API key or a request that Stripe does not understand is ours to mend, not the customer's to bear:
+        # retried, and then shown to an operator.
+        raise ProviderFailed(message)
+
+    async def _get(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        request = self._client.build_request("GET", path, params=query)
+        response = await send(self._client, request, provider=NAME, timeout_s=self._timeout_s)
+        if not response.is_success:
+            raise ProviderSilent(f"{path} answered {response.status_code}")
+        return list(response.json()["data"])
+
+
+def _is_refusal(path: str, error: dict[str, Any]) -> bool:
+    """Whether it is this payment that Stripe says no to: https://docs.stripe.com/api/errors."""
+    about_this_payment = error.get("param") in ("amount", "payment_method")
+    return path == "v1/refunds" or error.get("type") == "card_error" or about_this_payment

@@ -1,0 +1,60 @@
+"""`python -m sandbox --port PORT --ledger PATH`: serve until SIGTERM or SIGINT, then exit 0."""
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from sandbox.app import build_app
+from sandbox.ledger import Ledger
+from sandbox.waiting import Waiting
+
+# Longer than any HTTP pool keeps an idle connection, so that it is never the server that closes one being used.
+IDLE_CONNECTION_S = 120
+
+
+class SandboxServer(uvicorn.Server):
+    """Stops at once, whatever it is keeping waiting, and calls that a success."""
+
+    def __init__(self, config: uvicorn.Config, waiting: Waiting) -> None:
+        super().__init__(config)
+        self.waiting = waiting
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Unlike uvicorn's own, this doesn't note the signal to raise it again after the stop.
+        self.should_exit = True
+
+    async def main_loop(self) -> None:
+        await super().main_loop()
+        self.waiting.end()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="sandbox", description="Stand-ins of the payment provider and the carrier.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--ledger", type=Path, required=True, help="the SQLite file; made when absent, kept when not")
+    arguments = parser.parse_args()
+    waiting = Waiting()
+    with closing(Ledger(arguments.ledger)) as ledger:
+        config = uvicorn.Config(
+            build_app(ledger, waiting),
+            host=arguments.host,
+            port=arguments.port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_keep_alive=IDLE_CONNECTION_S,
+            timeout_graceful_shutdown=5,
+        )
+        SandboxServer(config, waiting).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The sandbox's HTTP face: both providers, the faults and the ledger."""
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from sandbox.carrier import Carrier
+from sandbox.faults import FaultPlan, Faults
+from sandbox.ledger import Ledger
+from sandbox.payments import Payments
+from sandbox.waiting import Waiting
+
+
+class FrontDesk:
+    """What tests and operators ask the sandbox itself, rather than the providers it plays."""
+
+    def __init__(self, ledger: Ledger, faults: Faults) -> None:
+        self.ledger = ledger
+        self.faults = faults
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/ledger", self.effects, methods=["GET"]),
+            Route("/requests", self.requests, methods=["GET"]),
+            Route("/faults", self.list_faults, methods=["GET"]),
+            Route("/faults", self.add_fault, methods=["POST"]),
+            Route("/faults", self.clear_faults, methods=["DELETE"]),
+        ]
+
+    async def healthz(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def effects(self, request: Request) -> Response:
+        return JSONResponse(self.ledger.effects(request.query_params.get("order_id")))
+
+    async def requests(self, request: Request) -> Response:
+        query = request.query_params
+        rows = self.ledger.requests(query.get("order_id"), query.get("provider"), query.get("operation"))
+        return JSONResponse({"requests": rows})
+
+    async def list_faults(self, _: Request) -> Response:
+        return JSONResponse({"faults": [fault.as_json() for fault in self.faults.all()]})
+
+    async def add_fault(self, request: Request) -> Response:
+        try:
+            plan = FaultPlan.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"error": {"code": "invalid_fault", "fields": _fields(error)}}, 422)
+        return JSONResponse(self.faults.add(plan).as_json(), 201)
+
+    async def clear_faults(self, _: Request) -> Response:
+        self.faults.clear()
+        return Response(status_code=204)
+
+
+def _fields(error: ValidationError) -> list[dict[str, str]]:
+    """Which fields are wrong, and what is allowed in them."""
+    return [
+        {"field": ".".join(str(part) for part in detail["loc"]) or "body", "message": detail["msg"]}
+        for detail in error.errors()
+    ]
+
+
+def build_app(ledger: Ledger, waiting: Waiting) -> Starlette:
+    faults = Faults()
+    return Starlette(
+        routes=[
+            *FrontDesk(ledger, faults).routes(),
+            Mount("/payments", routes=Payments(ledger, faults, waiting).routes()),
+            Mount("/carrier", routes=Carrier(ledger, faults, waiting).routes()),
+        ]
+    )

@@ -1,0 +1,209 @@
+"""What the providers really did, on disk: one row per effect, and a log of every request.
+
+One connection, written from the event loop alone. A transaction is committed (and on disk: `synchronous=FULL`)
+before the answer leaves, so whatever a client was told survives a kill.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.calls import Answer, Call
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS payment_intents (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT, order_id TEXT, amount INTEGER NOT NULL,
+    status TEXT NOT NULL, object TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS payment_intents_of_order ON payment_intents (order_id);
+CREATE TABLE IF NOT EXISTS refunds (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT, order_id TEXT, payment_intent TEXT NOT NULL,
+    amount INTEGER NOT NULL, status TEXT NOT NULL, object TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS refunds_of_payment_intent ON refunds (payment_intent);
+CREATE INDEX IF NOT EXISTS refunds_of_order ON refunds (order_id);
+CREATE TABLE IF NOT EXISTS payment_answers (
+    key TEXT PRIMARY KEY, path TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shipments (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL,
+    order_id TEXT NOT NULL, status TEXT NOT NULL, tracking_number TEXT NOT NULL, parcels TEXT NOT NULL,
+    created_at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS shipments_of_order ON shipments (order_id);
+CREATE TABLE IF NOT EXISTS requests (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, provider TEXT NOT NULL, operation TEXT NOT NULL, order_id TEXT,
+    key TEXT, fault TEXT, status INTEGER, replayed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS requests_of_order ON requests (order_id);
+"""
+
+_CHARGES = "SELECT key, order_id, amount, status FROM payment_intents WHERE status = 'succeeded'"
+_REFUNDS = "SELECT key, order_id, amount, status FROM refunds WHERE true"
+_SHIPMENTS = "SELECT key, order_id, status FROM shipments WHERE status <> 'refused'"
+_REQUESTS = (
+    "SELECT at, provider, operation, order_id, key, fault, status, replayed FROM requests "
+    "WHERE provider = coalesce(:provider, provider) AND operation = coalesce(:operation, operation)"
+)
+_SHIPMENT = "SELECT id, key, fingerprint, order_id, status, tracking_number, parcels, created_at FROM shipments WHERE "
+_OF_ORDER = " AND order_id = :order_id"
+_IN_ORDER_OF_ARRIVAL = " ORDER BY number"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """What a payment idempotency key was first used for, and what came of it."""
+
+    path: str
+    fingerprint: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A shipment the carrier booked, cancelled or, under this key, refused."""
+
+    id: str
+    key: str
+    fingerprint: str
+    order_id: str
+    status: str
+    tracking_number: str
+    parcels: str
+    created_at: str
+
+
+class Ledger:
+    """The sandbox's own books."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.row_factory = sqlite3.Row
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing; on disk when the block is left. Nothing may be awaited inside."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def log(self, call: Call, status: int | None) -> None:
+        """Note a request; `status` is None when it was met with silence."""
+        self._database.execute(
+            "INSERT INTO requests (at, provider, operation, order_id, key, fault, replayed, status) "
+            "VALUES (:at, :provider, :operation, :order_id, :key, :fault, :replayed, :status)",
+            {**asdict(call), "status": status},
+        )
+
+    def requests(self, order_id: str | None, provider: str | None, operation: str | None) -> list[dict[str, object]]:
+        """The request log, oldest first, narrowed by what is given."""
+        rows = self._of_order(_REQUESTS, order_id, provider=provider, operation=operation)
+        return [{**row, "replayed": bool(row["replayed"])} for row in rows]
+
+    def effects(self, order_id: str | None) -> dict[str, list[dict[str, Any]]]:
+        """One row per effect, oldest first, never per request; what was refused had no effect."""
+        return {
+            "charges": self._of_order(_CHARGES, order_id),
+            "refunds": self._of_order(_REFUNDS, order_id),
+            "shipments": self._of_order(_SHIPMENTS, order_id),
+            "emails": [],
+        }
+
+    def _of_order(self, query: str, order_id: str | None, **filters: str | None) -> list[dict[str, Any]]:
+        narrowed = query if order_id is None else query + _OF_ORDER
+        rows = self._database.execute(narrowed + _IN_ORDER_OF_ARRIVAL, {"order_id": order_id, **filters})
+        return [dict(row) for row in rows]
+
+    def payment_answer(self, key: str) -> StoredAnswer | None:
+        row = self._database.execute(
+            "SELECT path, fingerprint, status, body FROM payment_answers WHERE key = ?", (key,)
+        ).fetchone()
+        return row and StoredAnswer(row["path"], row["fingerprint"], Answer(row["status"], row["body"]))
+
+    def keep_payment_answer(self, key: str, stored: StoredAnswer) -> None:
+        self._database.execute(
+            "INSERT INTO payment_answers VALUES (?, ?, ?, ?, ?)",
+            (key, stored.path, stored.fingerprint, stored.answer.status, stored.answer.body),
+        )
+
+    def add_payment_intent(self, intent: Mapping[str, Any], key: str | None, order_id: str | None) -> None:
+        """Keep a PaymentIntent as Stripe would show it; only one that succeeded took money."""
+        self._database.execute(
+            "INSERT INTO payment_intents (id, key, order_id, amount, status, object) VALUES (?, ?, ?, ?, ?, ?)",
+            (intent["id"], key, order_id, intent["amount"], intent["status"], json.dumps(intent)),
+        )
+
+    def payment_intent(self, intent_id: str) -> dict[str, Any] | None:
+        row = self._database.execute("SELECT object FROM payment_intents WHERE id = ?", (intent_id,)).fetchone()
+        return _read(row["object"]) if row else None
+
+    def payment_intents(self, order_id: str | None) -> list[dict[str, Any]]:
+        """Newest first, as Stripe lists them; of every order when none is given."""
+        rows = self._database.execute(
+            "SELECT object FROM payment_intents ORDER BY number DESC"
+            if order_id is None
+            else "SELECT object FROM payment_intents WHERE order_id = :order_id ORDER BY number DESC",
+            {"order_id": order_id},
+        )
+        return [_read(row["object"]) for row in rows]
+
+    def add_refund(self, refund: Mapping[str, Any], key: str | None, order_id: str | None) -> None:
+        self._database.execute(
+            "INSERT INTO refunds (id, key, order_id, payment_intent, amount, status, object) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                refund["id"],
+                key,
+                order_id,
+                refund["payment_intent"],
+                refund["amount"],
+                refund["status"],
+                json.dumps(refund),
+            ),
+        )
+
+    def refunds(self, intent_id: str) -> list[dict[str, Any]]:
+        """The refunds of a PaymentIntent, newest first."""
+        rows = self._database.execute(
+            "SELECT object FROM refunds WHERE payment_intent = ? ORDER BY number DESC", (intent_id,)
+        )
+        return [_read(row["object"]) for row in rows]
+
+    def add_shipment(self, shipment: Shipment) -> None:
+        self._database.execute(
+            "INSERT INTO shipments (id, key, fingerprint, order_id, status, tracking_number, parcels, created_at) "
+            "VALUES (:id, :key, :fingerprint, :order_id, :status, :tracking_number, :parcels, :created_at)",
+            asdict(shipment),
+        )
+
+    def cancel_shipment(self, shipment_id: str) -> None:
+        self._database.execute("UPDATE shipments SET status = 'cancelled' WHERE id = ?", (shipment_id,))
+
+    def shipment(self, shipment_id: str) -> Shipment | None:
+        """One that the carrier accepted; a refusal has no id a client could know."""
+        row = self._database.execute(_SHIPMENT + "id = ? AND status <> 'refused'", (shipment_id,)).fetchone()
+        return row and Shipment(**row)
+
+    def shipment_under(self, key: str) -> Shipment | None:
+        row = self._database.execute(_SHIPMENT + "key = ?", (key,)).fetchone()
+        return row and Shipment(**row)
+
+    def shipments(self, order_id: str) -> list[Shipment]:
+        rows = self._database.execute(_SHIPMENT + "order_id = ? AND status <> 'refused' ORDER BY number", (order_id,))
+        return [Shipment(**row) for row in rows]
+
+
+def _read(text: str) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(text)
+    return stored
