@@ -1,0 +1,96 @@
+"""Charges and refunds, and the booking of what became of them."""
+
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from activities.clock import attempt_time
+from activities.compensation import announce_next_compensation
+from activities.provider_calls import (
+    CallRefused,
+    NeverHappened,
+    ProviderCaller,
+    is_awaited,
+    refusal,
+    renew_key,
+    try_again,
+)
+from contracts.books import Progress, ProviderStep
+from contracts.orders import EventType, FailureCode, Phase
+from contracts.providers import ChargeRequest, RefundRequest
+from contracts.steps import ABSENT, Outcome, StepName, StepOutcome, refused, succeeded
+
+# Workflows import this module for its signatures; what it needs to run stays out of them.
+if TYPE_CHECKING:
+    from database.books import Books
+    from providers.payments import PaymentProvider
+
+
+class PaymentActivities:
+    """Charges and refunds through the payment provider."""
+
+    def __init__(self, provider: "PaymentProvider", books: "Books", caller: ProviderCaller) -> None:
+        self.provider = provider
+        self.books = books
+        self.caller = caller
+
+    @activity.defn
+    async def charge(self, announced: ProviderStep[ChargeRequest]) -> Progress:
+        """Take the order's total once, however often this runs, and announce the shipment.
+
+        Raises payment_declined (not retried) when the issuer refuses.
+        """
+        call = announced.call
+        try:
+            charge_id = await self.caller.call(
+                announced,
+                lambda step, timeout_s: self.provider.charge(call, step, timeout_s=timeout_s),
+                find=lambda: self.provider.find_charge(call.order_id),
+            )
+        except CallRefused as no:
+            progress = await self._book_charge(announced, refused(no.message))
+            raise refusal(FailureCode.PAYMENT_DECLINED, no.message, progress) from no
+        except NeverHappened as never:
+            progress = await renew_key(self.books, announced, never.step)
+            if progress.phase is Phase.FORWARD:
+                raise try_again(never, "provider_silent") from never
+            return await self._book_charge(announced, ABSENT)
+        return await self._book_charge(announced, succeeded(charge_id))
+
+    async def _book_charge(self, announced: ProviderStep[ChargeRequest], outcome: Outcome) -> Progress:
+        async with self.books.order(announced.order_id) as order:
+            if is_awaited(order, StepName.CHARGE):
+                at = attempt_time(announced.at)
+                order.settle(StepName.CHARGE, outcome)
+                if outcome.outcome is StepOutcome.SUCCEEDED:
+                    order.note(EventType.CHARGED, at, str(announced.call.amount))
+                if order.phase is Phase.UNDOING:
+                    announce_next_compensation(order, at)
+                elif outcome.outcome is StepOutcome.SUCCEEDED:
+                    order.announce(StepName.SHIP, at)
+            return order.progress(announced.known)
+
+    @activity.defn
+    async def refund(self, announced: ProviderStep[RefundRequest]) -> Progress:
+        """Give the order's charge back once, however often this runs.
+
+        Raises refund_refused (not retried) when the provider won't.
+        """
+        call = announced.call
+        try:
+            refund_id = await self.caller.call(
+                announced,
+                lambda step, timeout_s: self.provider.refund(call, step, timeout_s=timeout_s),
+                find=lambda: self.provider.find_refund(call.charge_id),
+            )
+        except CallRefused as no:
+            progress = await renew_key(self.books, announced, no.step)
+            raise refusal("refund_refused", no.message, progress) from no
+        except NeverHappened as never:
+            await renew_key(self.books, announced, never.step)
+            raise try_again(never, "provider_silent") from never
+        async with self.books.order(announced.order_id) as order:
+            if is_awaited(order, StepName.REFUND):
+                order.settle(StepName.REFUND, succeeded(refund_id))
+                order.note(EventType.REFUNDED, attempt_time(announced.at), str(call.amount))
+            return order.progress(announced.known)

@@ -1,0 +1,146 @@
+"""How workflows call activities: our own books, and providers. Fast when well, visible when not."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+
+from contracts.books import Progress, ProviderStep
+
+Activities = TypeVar("Activities")
+Input = TypeVar("Input")
+
+# docs/orders.md gives the reason of each number.
+BOOKS_TRY = timedelta(seconds=5)
+BOOKS_LOCAL_WINDOW = timedelta(seconds=10)
+BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
+PROVIDER_LOCAL_TRY = timedelta(seconds=2)
+PROVIDER_TRY = timedelta(seconds=20)
+PROVIDER_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+HEARTBEAT_TIMEOUT = timedelta(seconds=2)
+ONCE = RetryPolicy(maximum_attempts=1)
+
+
+class Refused(Exception):
+    """The answer was no, for good. `progress` is where our books stand."""
+
+    def __init__(self, code: str, message: str, progress: Progress) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.progress = progress
+
+
+class GaveUp(Exception):
+    """Neither done nor refused in the time that retries have."""
+
+
+class Stopped(Exception):
+    """The caller lost interest while the provider was being retried; the outcome is not known."""
+
+
+async def book(activity: Callable[[Activities, Input], Awaitable[Progress]], booking: Input, *, what: str) -> Progress:
+    """Write to our books: as a local activity, and when that fails for long, for ever as a visible one.
+
+    Raises ApplicationError when the books refuse the booking.
+    """
+    try:
+        return await workflow.execute_local_activity_method(
+            activity,
+            booking,
+            start_to_close_timeout=BOOKS_TRY,
+            schedule_to_close_timeout=BOOKS_LOCAL_WINDOW,
+            retry_policy=BOOKS_RETRIES,
+            summary=what,
+        )
+    except FailureError as error:
+        raised = _application_error(error)
+        if raised is not None and raised.non_retryable:
+            raise raised from None
+    try:
+        return await workflow.execute_activity_method(
+            activity,
+            booking,
+            start_to_close_timeout=BOOKS_TRY,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=BOOKS_RETRIES,
+            summary=what,
+        )
+    except FailureError as error:
+        raise _application_error(error) or error from None
+
+
+async def call_provider(
+    activity: Callable[[Activities, ProviderStep[Any]], Awaitable[Progress]],
+    announced: ProviderStep[Any],
+    *,
+    task_queue: str,
+    window: timedelta,
+    what: str,
+    on_trouble: Callable[[], None],
+    stop: Callable[[], bool],
+) -> Progress:
+    """Call a provider: once inside this workflow task, then for `window` as a regular activity that operators see.
+
+    Both make the very same request under the same key. `on_trouble` is called in between; the regular activity is
+    abandoned when `stop` becomes true.
+
+    Raises Refused, GaveUp or Stopped.
+    """
+    try:
+        return await workflow.execute_local_activity_method(
+            activity,
+            announced,
+            start_to_close_timeout=PROVIDER_LOCAL_TRY,
+            retry_policy=ONCE,
+            summary=what,
+        )
+    except FailureError as error:
+        if refused := _refusal(error):
+            raise refused from error
+    on_trouble()
+    attempts = workflow.start_activity_method(
+        activity,
+        announced,
+        task_queue=task_queue,
+        start_to_close_timeout=PROVIDER_TRY,
+        schedule_to_close_timeout=window,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        retry_policy=PROVIDER_RETRIES,
+        # Stopped, it may just have had its effect: hear of that before anything is undone.
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=what,
+    )
+    await workflow.wait_condition(lambda: attempts.done() or stop())
+    if not attempts.done():
+        attempts.cancel()
+    try:
+        return await attempts
+    except FailureError as error:
+        if refused := _refusal(error):
+            raise refused from error
+        if stop():
+            raise Stopped from error
+        raise GaveUp(_reason(error)) from error
+
+
+def _application_error(error: BaseException) -> ApplicationError | None:
+    """The error an activity raised: bare from a local activity, the cause of an ActivityError from a regular one."""
+    if isinstance(error, ActivityError):
+        return error.cause if isinstance(error.cause, ApplicationError) else None
+    return error if isinstance(error, ApplicationError) else None
+
+
+def _refusal(error: FailureError) -> Refused | None:
+    raised = _application_error(error)
+    if raised is None or not raised.details:
+        return None
+    return Refused(raised.type or "refused", raised.message, Progress.model_validate(raised.details[0]))
+
+
+def _reason(error: FailureError) -> str:
+    raised = _application_error(error)
+    return raised.message if raised else str(error.cause or error)
