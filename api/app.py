@@ -1,0 +1,62 @@
+"""The API's application: `uvicorn --factory api.app:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api import admin_orders, catalogue, health, metrics, orders
+from api.auth import TokenVerifier
+from api.errors import problem_of
+from api.keys import SigningKeys
+from api.limits import RateLimiter
+from api.middleware.gate import Gate
+from api.middleware.requests import DOCS_PATH, RequestMiddleware
+from api.openapi import describe
+from api.services import open_services
+from logs import configure_logging
+from settings import ApiSettings
+
+
+def create_app() -> FastAPI:
+    """The application, configured by the environment. It starts whether or not Postgres and Temporal do."""
+    configure_logging("api")
+    settings = ApiSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with metrics.served(settings.metrics_host, settings.api_metrics_port):
+            async with open_services(settings) as services:
+                app.state.services = services
+                yield
+
+    app = FastAPI(
+        title="Followthrough", version=version("followthrough"), lifespan=lifespan, docs_url=DOCS_PATH, redoc_url=None
+    )
+    verifier = TokenVerifier(SigningKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
+    # The last one added is the outermost.
+    app.add_middleware(Gate, verifier=verifier, limiter=limiter)
+    app.add_middleware(RequestMiddleware)
+    # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(RequestValidationError, _answer)
+    for module in (orders, admin_orders, catalogue, health):
+        app.include_router(module.router)
+
+    def openapi() -> dict[str, Any]:
+        app.openapi_schema = app.openapi_schema or describe(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    path = request.scope.get("raw_path", b"").decode("ascii", "replace")
+    return problem_of(error).response(request.state.request_id, path)

@@ -1,0 +1,130 @@
+"""What clients send. Strict: an unknown field is refused, and no number is taken for another kind of value."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+import pycountry
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from contracts.money import MAX_AMOUNT, CurrencyCode
+from contracts.orders import OrderStatus
+from contracts.text import Note, ShortText, SoughtSku
+
+MAX_LINES = 100
+MAX_ON_HAND = 1_000_000_000
+COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
+
+
+def _existing_country(code: str) -> str:
+    if code not in COUNTRIES:
+        raise ValueError("must be an ISO 3166-1 alpha-2 country code in capitals, for example NO")
+    return code
+
+
+CountryCode = Annotated[
+    str, AfterValidator(_existing_country), Field(examples=["NO"], json_schema_extra={"pattern": "^[A-Z]{2}$"})
+]
+PaymentMethod = Annotated[str, StringConstraints(pattern=r"^pm_[A-Za-z0-9_-]{1,252}$")]
+
+
+class Body(BaseModel, frozen=True, extra="forbid"):
+    """The base of every request body."""
+
+
+class LineBody(Body, frozen=True):
+    """Units of one SKU; its price is the catalogue's."""
+
+    sku: SoughtSku = Field(examples=["TEE-BLACK-M"])
+    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000, examples=[2])]
+
+
+class ShipToBody(Body, frozen=True):
+    """Where the parcel goes."""
+
+    name: ShortText = Field(examples=["Ada"])
+    line1: ShortText = Field(examples=["12 Long St"])
+    line2: ShortText | None = None
+    city: ShortText = Field(examples=["Oslo"])
+    postal_code: ShortText = Field(examples=["0150"])
+    country: CountryCode
+
+
+class PlaceOrderBody(Body):
+    """An order, as a client places it."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "lines": [{"sku": "TEE-BLACK-M", "quantity": 2}],
+                    "payment_method": "pm_card_visa",
+                    "ship_to": {
+                        "name": "Ada",
+                        "line1": "12 Long St",
+                        "city": "Oslo",
+                        "postal_code": "0150",
+                        "country": "NO",
+                    },
+                }
+            ]
+        },
+    )
+
+    lines: Annotated[list[LineBody], Field(min_length=1, max_length=MAX_LINES)]
+    payment_method: PaymentMethod = Field(description="a payment method of the payment provider")
+    ship_to: ShipToBody
+
+    @field_validator("lines", mode="before")
+    @classmethod
+    def _few(cls, lines: Any) -> Any:
+        # Before each line is looked at, so that a body full of wrong ones costs nothing.
+        if isinstance(lines, list) and len(lines) > MAX_LINES:
+            raise ValueError(f"an order has 1 to {MAX_LINES} lines")
+        return lines
+
+    @field_validator("lines")
+    @classmethod
+    def _each_sku_once(cls, lines: list[LineBody]) -> list[LineBody]:
+        if len({line.sku for line in lines}) < len(lines):
+            raise ValueError("each SKU may stand on one line only; add up its quantities")
+        return lines
+
+    @property
+    def request_hash(self) -> str:
+        """SHA-256 of what the client asked for, whatever its spelling.
+
+        What is left at its default is left out, so that a field added later does not change older hashes.
+        """
+        asked = self.model_dump(mode="json", exclude_defaults=True)
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class PriceBody(Body, frozen=True):
+    """A price that can be charged, in the minor unit of its currency."""
+
+    amount: Annotated[int, Field(strict=True, ge=1, le=MAX_AMOUNT, examples=[1999])]
+    currency: CurrencyCode = "usd"
+
+
+class CatalogueItemBody(Body, frozen=True):
+    """An item of the catalogue. `on_hand` counts the units in the warehouse, those held by orders included."""
+
+    name: ShortText = Field(examples=["T-shirt, black, M"])
+    price: PriceBody
+    on_hand: Annotated[int, Field(strict=True, ge=0, le=MAX_ON_HAND, examples=[100])]
+
+
+class NoteBody(Body, frozen=True):
+    """Why an operator does this; kept in the order's timeline."""
+
+    note: Note | None = Field(default=None, examples=["called the customer"])
+
+
+class ResolveBody(NoteBody, frozen=True):
+    """How an operator closes a parked order."""
+
+    status: Literal[
+        OrderStatus.COMPLETED, OrderStatus.PARTIALLY_COMPLETED, OrderStatus.CANCELLED, OrderStatus.REJECTED
+    ] = Field(examples=["cancelled"])

@@ -1,0 +1,51 @@
+"""/v1/catalogue and /v1/admin/catalogue: what is on sale."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.auth import Scope
+from api.bodies import CatalogueItemBody
+from api.dependencies import Catalogue
+from api.errors import InvalidRequest, StockIsReserved
+from api.outages import asking_postgres
+from api.responses import answer
+from api.routing import GuardedRoute, problems, requires, requires_token
+from contracts.catalogue import CatalogueItem, CatalogueProduct
+from contracts.money import Money
+from contracts.text import Sku
+from database.catalogue import StockIsReserved as HeldByOrders
+
+router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=GuardedRoute)
+
+
+class CatalogueList(BaseModel, frozen=True):
+    """Everything on sale, by SKU."""
+
+    items: tuple[CatalogueItem, ...]
+
+
+@router.get("/catalogue", response_model=CatalogueList)
+@requires_token()
+async def list_catalogue(catalogue: Catalogue) -> Response:
+    """List what is on sale, with prices and how many units can be ordered now."""
+    async with asking_postgres():
+        items = await catalogue.items()
+    return answer(CatalogueList(items=tuple(items)))
+
+
+@router.put("/admin/catalogue/{sku}", response_model=CatalogueItem, responses=problems(InvalidRequest, StockIsReserved))
+@requires(Scope.OPERATOR)
+async def put_catalogue_item(
+    sku: Annotated[Sku, Path(examples=["TEE-BLACK-M"])], body: CatalogueItemBody, catalogue: Catalogue
+) -> Response:
+    """Create or replace an item. Orders that were accepted keep their price and the stock they hold."""
+    price = Money(amount=body.price.amount, currency=body.price.currency)
+    try:
+        async with asking_postgres():
+            item = await catalogue.put(CatalogueProduct(sku=sku, name=body.name, price=price), body.on_hand)
+    except HeldByOrders:
+        raise StockIsReserved("Name at least as many units as orders hold.") from None
+    return answer(item)

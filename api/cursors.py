@@ -1,0 +1,30 @@
+"""Opaque cursors: a place in a list, as text that only we read."""
+
+import base64
+import re
+from datetime import UTC, datetime, timedelta
+
+from api.errors import InvalidCursor
+from database.orders import Position
+
+_PLACE = re.compile(r"(\d{1,16})/(ord_[0-7][0-9A-HJKMNP-TV-Z]{25})")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def cursor_behind(position: Position) -> str:
+    """The cursor of the page that begins behind this position."""
+    place = f"{(position.created_at - _EPOCH) // _MICROSECOND}/{position.order_id}"
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def position_of(cursor: str) -> Position:
+    """The position that a cursor names. Raises InvalidCursor for anything that we did not make."""
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        found = _PLACE.fullmatch(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
+    except ValueError:
+        raise InvalidCursor from None
+    if found is None:
+        raise InvalidCursor
+    return Position(created_at=_EPOCH + int(found[1]) * _MICROSECOND, order_id=found[2])

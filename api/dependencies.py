@@ -1,0 +1,93 @@
+"""What routes ask for by type. All are coroutines: FastAPI would run plain functions in threads."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+
+from api.auth import Principal
+from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
+from api.order_commands import OrderCommands
+from api.order_placing import OrderPlacer
+from api.order_reading import OrderReader
+from api.readiness import Readiness
+from api.services import Services
+from contracts.ids import ID_PATTERN
+from database.catalogue import Catalogue as CatalogueRepository
+
+ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
+# Visible ASCII.
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY_HEADER = "Idempotency-Key"
+KEY_PARAMETER: dict[str, Any] = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": True,
+    "description": "Names the order within the token's subject: repeating the request with it is safe.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7E]+$"},
+    "example": "order-2026-0001",
+}
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def _caller(request: Request) -> Principal:
+    caller: Principal = request.state.principal
+    return caller
+
+
+async def _request_id(request: Request) -> str:
+    request_id: str = request.state.request_id
+    return request_id
+
+
+async def _order_id(
+    order_id: Annotated[str, Path(examples=["ord_3ZGVBHQ8S1KX5M7T2N4R6W8Y0C"], description="the order's id")],
+) -> str:
+    """What is not an id names no order."""
+    if not ORDER_ID.fullmatch(order_id):
+        raise NotFound
+    return order_id
+
+
+async def _idempotency_key(request: Request) -> str:
+    keys = request.headers.getlist(KEY_HEADER)
+    if not keys:
+        raise IdempotencyKeyMissing("Send one, so that the request can be repeated without placing a second order.")
+    if len(keys) > 1 or not KEY.fullmatch(keys[0]):
+        raise IdempotencyKeyInvalid("Send one key of 1 to 255 visible ASCII characters.")
+    return keys[0]
+
+
+async def _reader(request: Request) -> OrderReader:
+    return _services(request).reader
+
+
+async def _placer(request: Request) -> OrderPlacer:
+    return _services(request).placer
+
+
+async def _commands(request: Request) -> OrderCommands:
+    return _services(request).commands
+
+
+async def _catalogue(request: Request) -> CatalogueRepository:
+    return _services(request).catalogue
+
+
+async def _readiness(request: Request) -> Readiness:
+    return _services(request).readiness
+
+
+Caller = Annotated[Principal, Depends(_caller)]
+RequestId = Annotated[str, Depends(_request_id)]
+OrderIdInPath = Annotated[str, Depends(_order_id)]
+IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+Reader = Annotated[OrderReader, Depends(_reader)]
+Placer = Annotated[OrderPlacer, Depends(_placer)]
+Commands = Annotated[OrderCommands, Depends(_commands)]
+Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
+Ready = Annotated[Readiness, Depends(_readiness)]

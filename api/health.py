@@ -1,0 +1,50 @@
+"""/livez and /readyz, for those who run this."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.dependencies import Ready
+from api.readiness import OK
+from api.responses import answer
+from api.routing import GuardedRoute, open_to_all
+
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
+
+
+class Health(BaseModel):
+    status: str = Field(examples=["ok"])
+
+
+class ReadinessReport(BaseModel):
+    """`ok`, or what is wrong, by part."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "ok", "checks": {"postgres": "ok", "temporal": "ok", "worker": "ok"}}]
+        }
+    )
+
+    status: str = Field(description="ok or unavailable")
+    checks: dict[str, str]
+
+
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": ReadinessReport, "description": "A part is missing"}}
+
+
+@router.get("/livez", response_model=Health)
+@open_to_all()
+async def is_alive() -> Response:
+    """Say that this process runs, whatever else is away."""
+    return answer(Health(status=OK))
+
+
+@router.get("/readyz", response_model=ReadinessReport, responses=NOT_READY)
+@open_to_all()
+async def is_ready(readiness: Ready) -> Response:
+    """Say whether orders can be taken and worked on: Postgres, Temporal, and a worker that asks for orders."""
+    checks = await readiness.checks()
+    ready = all(found == OK for found in checks.values())
+    return answer(ReadinessReport(status=OK if ready else "unavailable", checks=checks), 200 if ready else 503)

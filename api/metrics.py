@@ -1,0 +1,25 @@
+"""What the API counts; Prometheus reads it on a port of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Histogram, start_http_server
+
+REQUESTS = Histogram(
+    "followthrough_api_request_seconds",
+    "Time to answer, by route template, method and status",
+    ["method", "route", "status"],
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+
+
+@contextmanager
+def served(host: str, port: int) -> Iterator[None]:
+    """Serve /metrics from a thread while the context is open. Raises OSError when the port is taken."""
+    server, thread = start_http_server(port, addr=host)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,43 @@
+"""Before anything of a request to /v1 is looked at: who calls, and whether they call too often."""
+
+import math
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.auth import Principal, TokenVerifier
+from api.errors import Problem, RateLimited
+from api.limits import RateLimiter, address_key
+
+GUARDED = "/v1"
+
+
+class Gate:
+    """Lets only callers with a valid token into /v1, known path or not; the route says which scope it wants."""
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, limiter: RateLimiter) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            principal: Principal | None = None
+            refusal: Problem | None = None
+            if scope["path"] == GUARDED or scope["path"].startswith(f"{GUARDED}/"):
+                try:
+                    principal = await self._verifier.verify(Headers(scope=scope).get("Authorization"))
+                except Problem as problem:
+                    refusal = problem
+            self._limit(scope, principal)
+            if refusal is not None:
+                raise refusal
+            scope["state"]["principal"] = principal
+        await self._app(scope, receive, send)
+
+    def _limit(self, scope: Scope, principal: Principal | None) -> None:
+        client = scope.get("client")
+        key = f"subject:{principal.subject}" if principal else address_key(client[0] if client else None)
+        wait_s = self._limiter.take(key)
+        if wait_s is not None:
+            raise RateLimited(f"Wait {wait_s:.2f} s.", headers={"Retry-After": str(math.ceil(wait_s))})

@@ -1,0 +1,91 @@
+"""Around every request: its id, the headers of every response, its line in the log, and an answer to any error."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import InternalError, TemporarilyUnavailable, problem_of
+from api.metrics import REQUESTS
+
+REQUEST_ID = "X-Request-Id"
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+STRICT_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# Swagger UI comes from FastAPI's default addresses and starts itself with an inline script.
+DOCS_POLICY = (
+    "default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; "
+    "style-src https://cdn.jsdelivr.net 'unsafe-inline'; img-src data: https://fastapi.tiangolo.com; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+DOCS_PATH = "/docs"
+PROBES = ("/livez", "/readyz")
+# What nginx writes down for a client that left before it had an answer.
+CLIENT_LEFT = 499
+
+log = structlog.get_logger()
+
+
+class RequestMiddleware:
+    """The outermost layer of ours, so that nothing leaves without its headers and its line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        asked = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = asked if SANE_REQUEST_ID.fullmatch(asked) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Cache-Control"] = "no-store"
+                headers["Content-Security-Policy"] = DOCS_POLICY if scope["path"] == DOCS_PATH else STRICT_POLICY
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
+        except Exception as error:
+            problem = problem_of(error)
+            if isinstance(problem, InternalError):
+                log.exception("unexpected error")
+            elif isinstance(problem, TemporarilyUnavailable):
+                log.warning("unavailable", cause=repr(error.__cause__ or error))
+            if status is not None:
+                raise  # half an answer is out; all that is left is to break the connection
+            path = scope.get("raw_path", b"").decode("ascii", "replace")
+            await problem.response(request_id, path)(scope, receive, send_with_headers)
+        finally:
+            self._record(scope, status or 500, time.perf_counter() - began)
+
+    def _record(self, scope: Scope, status: int, took_s: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "unknown"
+        REQUESTS.labels(scope["method"] if route != "unknown" else "any", route, str(status)).observe(took_s)
+        if route in PROBES and status == 200:
+            return
+        principal = scope["state"].get("principal")
+        log.info(
+            "request",
+            method=scope["method"],
+            route=route,
+            status=status,
+            duration_ms=round(took_s * 1_000, 1),
+            subject=principal.subject if principal else None,
+        )

@@ -1,0 +1,162 @@
+"""What customers and operators tell a running order."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from temporalio.client import (
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.auth import Principal
+from api.errors import BooksContradict, NotAwaitingApproval, NotParked, Problem, TooLate
+from api.order_reading import KnownOrder, OrderReader
+from api.order_resource import OrderResource
+from api.outages import asking_temporal, is_outage
+from contracts.operators import Decision, ResolveOrder, RetryOrder
+from contracts.orders import EventType, FailureCode, Order, OrderStatus
+from workflows.orders import OrderWorkflow
+
+ACCEPTED_WITHIN_S = 5.0
+DONE_WITHIN_S = 4.0
+SIGNALLED_WITHIN_S = 5.0
+
+REFUSALS: dict[str, type[Problem]] = {kind.code: kind for kind in (TooLate, NotParked, BooksContradict)}
+
+log = structlog.get_logger()
+
+
+class WorkflowEnded(Exception):
+    """The order's workflow had ended, or ended before it could answer: what is written down is the answer."""
+
+
+class OrderCommands:
+    """Cancels, approves, rejects and repairs orders."""
+
+    def __init__(self, reader: OrderReader) -> None:
+        self._reader = reader
+
+    async def cancel(self, caller: Principal, order_id: str) -> OrderResource:
+        """Undo an order. Raises NotFound, TooLate, or Unreachable when no worker answers."""
+        known = await self._reader.known(caller, order_id)
+        if known.order.status.is_final:
+            return _cancelled(known.order)
+        try:
+            return await self._update(known, OrderWorkflow.cancel)
+        except WorkflowEnded:
+            return _cancelled((await self._reader.known(caller, order_id)).order)
+
+    async def decide(self, caller: Principal, order_id: str, *, approved: bool, note: str) -> OrderResource:
+        """Approve or reject an order. Repeating a decision is harmless.
+
+        Raises NotFound, NotAwaitingApproval, or Unreachable.
+        """
+        known = await self._reader.known(caller, order_id)
+        if _may_await_approval(known):
+            decision = Decision(approved=approved, operator=caller.subject, note=note)
+            try:
+                async with asking_temporal(SIGNALLED_WITHIN_S):
+                    await self._reader.handle(order_id).signal(
+                        OrderWorkflow.decide, decision, rpc_timeout=timedelta(seconds=SIGNALLED_WITHIN_S)
+                    )
+                return await self._reader.current(known)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            known = await self._reader.known(caller, order_id)
+        if not _was_decided(known.order, approved=approved):
+            raise NotAwaitingApproval(f"Its status is {known.order.status}.")
+        return await self._reader.get(caller, order_id)
+
+    async def retry(self, caller: Principal, order_id: str, *, note: str) -> OrderResource:
+        """Have a parked order go on. Raises NotFound, NotParked, or Unreachable."""
+        return await self._repair(caller, order_id, OrderWorkflow.retry, RetryOrder(operator=caller.subject, note=note))
+
+    async def resolve(self, caller: Principal, order_id: str, *, status: OrderStatus, note: str) -> OrderResource:
+        """Close a parked order by hand. Raises NotFound, NotParked, BooksContradict, or Unreachable."""
+        request = ResolveOrder(operator=caller.subject, note=note, status=status)
+        return await self._repair(caller, order_id, OrderWorkflow.resolve, request)
+
+    async def _repair(self, caller: Principal, order_id: str, update: Any, request: Any) -> OrderResource:
+        known = await self._reader.known(caller, order_id)
+        if known.order.status.is_final:
+            raise NotParked(f"Its status is {known.order.status}.")
+        try:
+            return await self._update(known, update, request)
+        except WorkflowEnded:
+            raise NotParked("It has ended.") from None
+
+    async def _update(self, known: KnownOrder, update: Any, *args: Any) -> OrderResource:
+        """Send an update, and answer with the order as the update leaves it, or as it is when that takes long.
+
+        Raises the update's refusal, WorkflowEnded, or Unreachable when no worker takes it up.
+        """
+        try:
+            async with asking_temporal(ACCEPTED_WITHIN_S):
+                taken_up = await self._send(known.order.id, update, args)
+            async with asyncio.timeout(DONE_WITHIN_S):
+                order: Order = await taken_up.result(rpc_timeout=timedelta(seconds=DONE_WITHIN_S))
+            return OrderResource.from_workflow(order)
+        except WorkflowUpdateFailedError as error:
+            raise _refusal(error) from error
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            log.info("an update takes longer than its client waits")
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise WorkflowEnded from error
+            if not is_outage(error):
+                raise
+        return await self._reader.current(known)
+
+    async def _send(self, order_id: str, update: Any, args: Sequence[Any]) -> WorkflowUpdateHandle[Order]:
+        """Send an update until a workflow takes it up. The caller bounds the time.
+
+        Temporal drops, unanswered, an update whose workflow task fails, as one does when something else reaches the
+        workflow while it ends. Under the same id it can be sent again.
+        """
+        update_id = uuid4().hex
+        while True:
+            try:
+                return await self._reader.handle(order_id).start_update(
+                    update,
+                    args=args,
+                    id=update_id,
+                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                    result_type=Order,
+                    rpc_timeout=timedelta(seconds=ACCEPTED_WITHIN_S),
+                )
+            except RPCError as error:
+                if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+
+
+def _refusal(error: WorkflowUpdateFailedError) -> Exception:
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type in REFUSALS:
+        return REFUSALS[cause.type](cause.message)
+    # The server's own words for an update whose workflow ended first.
+    return WorkflowEnded()
+
+
+def _cancelled(order: Order) -> OrderResource:
+    if order.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
+        return OrderResource.from_projection(order)
+    raise TooLate(f"Its status is {order.status}.")
+
+
+def _may_await_approval(known: KnownOrder) -> bool:
+    return not known.booked or known.order.status in (OrderStatus.ACCEPTED, OrderStatus.AWAITING_APPROVAL)
+
+
+def _was_decided(order: Order, *, approved: bool) -> bool:
+    if approved:
+        return any(entry.type is EventType.APPROVED for entry in order.timeline)
+    return order.failure is not None and order.failure.code is FailureCode.APPROVAL_REJECTED

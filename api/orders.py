@@ -1,0 +1,104 @@
+"""/v1/orders: place, read, list and cancel."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.auth import Scope
+from api.bodies import PlaceOrderBody
+from api.dependencies import (
+    KEY_PARAMETER,
+    Caller,
+    Commands,
+    IdempotencyKey,
+    OrderIdInPath,
+    Placer,
+    Reader,
+    RequestId,
+)
+from api.errors import (
+    IdempotencyKeyInvalid,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    InvalidCursor,
+    InvalidRequest,
+    MixedCurrencies,
+    NotFound,
+    RequestTooLarge,
+    TooLate,
+    TotalTooLarge,
+    UnknownSku,
+)
+from api.order_resource import OrderList, OrderResource
+from api.responses import answer
+from api.routing import GuardedRoute, problems, requires
+from contracts.orders import OrderStatus
+
+router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=GuardedRoute)
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": OrderResource,
+        "description": "The order that this key had placed before",
+        "headers": {"Idempotent-Replayed": {"schema": {"const": "true"}}},
+    },
+    202: {
+        "description": "Accepted: the order is durable, and will be followed through",
+        "headers": {"Location": {"schema": {"type": "string"}, "description": "the order's URL"}},
+    },
+}
+
+
+class ListQuery(BaseModel, extra="forbid"):
+    """How to narrow and page a list."""
+
+    status: OrderStatus | None = Field(default=None, description="only orders with this status")
+    cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the page before")
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=OrderResource,
+    openapi_extra={"parameters": [KEY_PARAMETER]},
+    responses=ACCEPTED
+    | problems(
+        IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyKeyReused, UnknownSku, MixedCurrencies, TotalTooLarge
+    ),
+)
+@requires(Scope.ORDERS_WRITE)
+async def place_order(
+    body: PlaceOrderBody, key: IdempotencyKey, caller: Caller, request_id: RequestId, placer: Placer
+) -> Response:
+    """Accept an order. It is durable once this answers, and repeating the request with the same key is safe."""
+    placed = await placer.place(caller, key, body, request_id)
+    if placed.replayed:
+        return answer(placed.order, headers={"Idempotent-Replayed": "true"})
+    return answer(placed.order, 202, {"Location": placed.order.links.self})
+
+
+@router.get("", response_model=OrderList, responses=problems(InvalidCursor, InvalidRequest))
+@requires(Scope.ORDERS_READ)
+async def list_orders(query: Annotated[ListQuery, Query()], caller: Caller, reader: Reader) -> Response:
+    """List orders, newest first: the caller's own, or everybody's for an operator."""
+    return answer(await reader.list(caller, status=query.status, cursor=query.cursor, limit=query.limit))
+
+
+@router.get("/{order_id}", response_model=OrderResource, responses=problems(NotFound))
+@requires(Scope.ORDERS_READ)
+async def get_order(order_id: OrderIdInPath, caller: Caller, reader: Reader) -> Response:
+    """Read an order."""
+    return answer(await reader.get(caller, order_id))
+
+
+@router.post("/{order_id}/cancel", response_model=OrderResource, responses=problems(NotFound, TooLate, RequestTooLarge))
+@requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
+async def cancel_order(order_id: OrderIdInPath, caller: Caller, commands: Commands) -> Response:
+    """Cancel an order, and undo what was done for it. Cancelling a cancelled or rejected order changes nothing.
+
+    What takes long to undo goes on after the answer; the order then is `processing` or `needs_attention`.
+    """
+    return answer(await commands.cancel(caller, order_id))

@@ -1,0 +1,181 @@
+"""Routes that say who may call them, and ask that before they look at anything else of a request."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from api.auth import REALM, Principal, Scope
+from api.errors import (
+    PROBLEM_JSON,
+    Forbidden,
+    InternalError,
+    InvalidJson,
+    InvalidRequest,
+    Problem,
+    RateLimited,
+    RequestTooLarge,
+    TemporarilyUnavailable,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+
+MAX_BODY_BYTES = 256 * 1024
+BEARER = "bearer"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may call an endpoint: everybody, every valid token, or a token with one of these scopes."""
+
+    token: bool
+    any_of: tuple[Scope, ...] = ()
+
+
+def requires(*any_of: Scope) -> Callable[[Endpoint], Endpoint]:
+    """Declare that an endpoint wants a token with one of these scopes."""
+    return _declare(Access(token=True, any_of=any_of))
+
+
+def requires_token() -> Callable[[Endpoint], Endpoint]:
+    """Declare that any valid token will do."""
+    return _declare(Access(token=True))
+
+
+def open_to_all() -> Callable[[Endpoint], Endpoint]:
+    """Declare that an endpoint, outside of /v1, wants no token."""
+    return _declare(Access(token=False))
+
+
+def _declare(access: Access) -> Callable[[Endpoint], Endpoint]:
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.access = access  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+class GuardedRoute(APIRoute):
+    """Checks in this order: scope, size and media type of the body, and only then what FastAPI checks.
+
+    FastAPI would parse the body before any dependency runs. An endpoint that does not say who may call it cannot
+    become a route.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        declared = getattr(endpoint, "access", None)
+        if not isinstance(declared, Access):
+            raise TypeError(f"{path}: put requires(), requires_token() or open_to_all() on {endpoint.__name__}")
+        self.access = declared
+        if declared.token:
+            alternatives = [{BEARER: [scope]} for scope in declared.any_of] or [{BEARER: []}]
+            options["openapi_extra"] = {"security": alternatives, **(options.get("openapi_extra") or {})}
+        super().__init__(path, endpoint, **options)
+        self.responses = _merged(problems(*self._own_problems()), self.responses)
+
+    def _own_problems(self) -> list[type[Problem]]:
+        found: list[type[Problem]] = [RateLimited, InternalError]
+        if self.access.token:
+            found += [Unauthenticated, Forbidden, TemporarilyUnavailable]
+        if self.body_field is not None:
+            found += [InvalidJson, RequestTooLarge, UnsupportedMediaType, InvalidRequest]
+        return found
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        reads = self.body_field
+        must_have_body = reads is not None and reads.field_info.is_required()
+
+        async def guarded(request: Request) -> Response:
+            self._check_scope(request)
+            if request.method not in ("GET", "HEAD"):
+                if must_have_body:
+                    _check_media_type(request)
+                body = await _bounded_body(request)
+                if body and reads is not None:
+                    _check_media_type(request)
+                request = Request(request.scope, _replay(body))
+            return await handle(request)
+
+        return guarded
+
+    def _check_scope(self, request: Request) -> None:
+        if not self.access.any_of:
+            return
+        principal: Principal = request.state.principal
+        if not principal.may_any(self.access.any_of):
+            wanted = " ".join(self.access.any_of)
+            raise Forbidden(
+                f"The token needs one of these scopes: {wanted}.",
+                headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{wanted}"'},
+            )
+
+
+def _check_media_type(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType
+
+
+async def _bounded_body(request: Request) -> bytes:
+    """The whole body, with a length told beforehand or not. Raises RequestTooLarge as soon as it is."""
+    told = request.headers.get("content-length", "0")
+    chunks: list[bytes] = []
+    size = int(told) if told.isdecimal() else 0
+    if size <= MAX_BODY_BYTES:
+        size = 0
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                break
+    if size > MAX_BODY_BYTES:
+        raise RequestTooLarge(f"A body has at most {MAX_BODY_BYTES} bytes.")
+    return b"".join(chunks)
+
+
+def _replay(body: bytes) -> Callable[[], Coroutine[Any, Any, Message]]:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses for these problems, with an example of each."""
+    responses: dict[int | str, dict[str, Any]] = {
+        # Declared by ourselves, or FastAPI would declare an error format that is not ours.
+        "default": {"description": "Any other problem", "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
+    }
+    for kind in kinds:
+        example = {"summary": kind.title, "value": kind().body("c0ffee")}
+        shown = {
+            "description": kind.title,
+            "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA, "examples": {kind.code.value: example}}},
+        }
+        responses = _merged(responses, {kind.status: shown})
+    return responses
+
+
+_PROBLEM_SCHEMA = {"$ref": "#/components/schemas/ProblemDetails"}
+
+
+def _merged(
+    first: Mapping[int | str, dict[str, Any]], second: Mapping[int | str, dict[str, Any]]
+) -> dict[int | str, dict[str, Any]]:
+    """Both sets of responses; those with the same status show the examples of both."""
+    merged = {**first, **second}
+    for status in first.keys() & second.keys():
+        examples: dict[str, Any] = {}
+        for responses in (first, second):
+            examples |= responses[status]["content"][PROBLEM_JSON].get("examples", {})
+        if examples:
+            content = {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA, "examples": examples}}
+            description = "; or ".join(example["summary"] for example in examples.values())
+            merged[status] = {"description": description, "content": content}
+    return merged

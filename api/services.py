@@ -1,0 +1,74 @@
+"""What one API process keeps open, and what it offers its routes: made once, shared by every request."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
+
+from api.order_commands import OrderCommands
+from api.order_placing import OrderPlacer
+from api.order_reading import OrderReader
+from api.readiness import Readiness
+from contracts.orders import OrderRules
+from database.catalogue import Catalogue
+from database.engine import create_engine
+from database.orders import OrderRepository
+from settings import ApiSettings, DatabaseSettings, OrderSettings, TemporalSettings
+
+# A client waits for us: better a quick 503 than many attempts.
+TEMPORAL_RETRIES = RetryConfig(initial_interval_millis=50, max_elapsed_time_millis=2_000, max_retries=4)
+MEMO_WARN_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Services:
+    """What routes call."""
+
+    reader: OrderReader
+    placer: OrderPlacer
+    commands: OrderCommands
+    catalogue: Catalogue
+    readiness: Readiness
+
+
+@asynccontextmanager
+async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
+    """Open one pool and one Temporal client. Neither is connected to before it is needed, so both may be away."""
+    engine = create_engine(
+        DatabaseSettings().database_url.get_secret_value(),
+        connections=settings.api_database_connections,
+        application_name="followthrough api",
+    )
+    temporal = TemporalSettings()
+    client = await Client.connect(
+        temporal.address,
+        namespace=temporal.namespace,
+        data_converter=pydantic_data_converter,
+        retry_config=TEMPORAL_RETRIES,
+        # An order is a few kilobytes: compressing them would take both ends longer than sending them.
+        grpc_compression=GrpcCompression.NONE,
+        # The memo of an order of 100 lines is larger than the SDK thinks usual; the server takes up to 2 MiB.
+        payload_limits=PayloadLimitsConfig(memo_warn_size=MEMO_WARN_BYTES),
+        lazy=True,
+    )
+    try:
+        yield _services(engine, client)
+    finally:
+        await engine.dispose()
+
+
+def _services(engine: AsyncEngine, client: Client) -> Services:
+    rules = OrderRules.model_validate(OrderSettings().model_dump())
+    repository, catalogue = OrderRepository(engine), Catalogue(engine)
+    reader = OrderReader(repository, client)
+    return Services(
+        reader=reader,
+        placer=OrderPlacer(repository, client, reader, rules),
+        commands=OrderCommands(reader),
+        catalogue=catalogue,
+        readiness=Readiness(engine, client),
+    )
