@@ -1,0 +1,58 @@
+"""The environment variables that join the API, the worker and `migrate` to a home's stack.
+
+What the caller has set always wins: that is how one brings one's own Postgres, Temporal or providers.
+"""
+
+from collections.abc import Mapping
+
+from stack.home import Home, State
+
+DATABASE_URL = "DATABASE_URL"
+TEMPORAL_ADDRESS = "TEMPORAL_ADDRESS"
+TEMPORAL_NAMESPACE = "TEMPORAL_NAMESPACE"
+API_HOST = "FOLLOWTHROUGH_API_HOST"
+TEMPORAL_UI_URL = "FOLLOWTHROUGH_TEMPORAL_UI_URL"
+PAYMENTS_URL = "FOLLOWTHROUGH_PAYMENTS_URL"
+CARRIER_URL = "FOLLOWTHROUGH_CARRIER_URL"
+# The ports that `up` opens, each with the variable that tells it; a port that no variable tells is a free one.
+PORT_VARIABLES = {
+    "postgres": "FOLLOWTHROUGH_POSTGRES_PORT",
+    "temporal": "FOLLOWTHROUGH_TEMPORAL_PORT",
+    "temporal_ui": "FOLLOWTHROUGH_TEMPORAL_UI_PORT",
+    "sandbox": "FOLLOWTHROUGH_SANDBOX_PORT",
+    "api": "FOLLOWTHROUGH_API_PORT",
+    "api_metrics": "FOLLOWTHROUGH_API_METRICS_PORT",
+    "worker_metrics": "FOLLOWTHROUGH_WORKER_METRICS_PORT",
+}
+# Every process but Postgres carries this, so that one whose start was never written down can still be found.
+HOME_MARK = "FOLLOWTHROUGH_STACK_HOME"
+
+
+def joined_to(home: Home, environment: Mapping[str, str]) -> dict[str, str]:
+    """The given environment, completed from the home's stack where there is one."""
+    return {**_of_stack(home, home.state()), **environment} if home.exists else dict(environment)
+
+
+def supervised(home: Home, state: State, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that `up` runs: joined, with the ports kept for it."""
+    ports = {PORT_VARIABLES[name]: str(port) for name, port in state.ports.items() if name in PORT_VARIABLES}
+    return {**_of_stack(home, state), **environment, **ports, HOME_MARK: str(home.path)}
+
+
+def _of_stack(home: Home, state: State) -> dict[str, str]:
+    secrets = home.secrets()
+    known = {
+        DATABASE_URL: state.database_url,
+        TEMPORAL_ADDRESS: state.temporal_address,
+        TEMPORAL_NAMESPACE: state.temporal_namespace,
+        TEMPORAL_UI_URL: state.temporal_ui_url,
+        "FOLLOWTHROUGH_JWKS_URL": home.jwks.as_uri(),
+    }
+    if state.sandbox_url is not None:
+        known |= {
+            PAYMENTS_URL: f"{state.sandbox_url}/payments",
+            "FOLLOWTHROUGH_PAYMENTS_API_KEY": secrets.payments_api_key,
+            CARRIER_URL: f"{state.sandbox_url}/carrier",
+            "FOLLOWTHROUGH_CARRIER_API_KEY": secrets.carrier_api_key,
+        }
+    return {name: value for name, value in known.items() if value is not None}
