@@ -1,0 +1,150 @@
+"""`make bench`: our orders beside the floor, in the same run on the same stack. Prints a table, writes JSON."""
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import uvloop
+from rich.console import Console
+from rich.table import Table
+from temporalio.client import Client
+from temporalio.service import GrpcCompression
+
+from benchmarks.contestants import Contestant, Floor, ThroughHttp
+from benchmarks.measure import Loop, closed_loop, lone_orders
+from stack.home import Home
+from stack.tokens import sign_token
+
+ROUNDS = 3
+ORDERS = 800
+WARM_UP = 150
+LONE_ORDERS = 60
+RESULTS = Path(__file__).with_name("results.json")
+FOLLOWTHROUGH = (sys.executable, "-m", "stack")
+
+
+@contextlib.contextmanager
+def running_stack(home: Path) -> Iterator[dict[str, Any]]:
+    """A stack of our own for the time of the benchmark."""
+    up = subprocess.run(
+        [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", str(home)], stdout=subprocess.PIPE, check=True
+    )
+    try:
+        yield json.loads(up.stdout)
+    finally:
+        subprocess.run([*FOLLOWTHROUGH, "down", "--home", str(home)], check=True)
+
+
+@contextlib.contextmanager
+def floor_worker(stack: dict[str, Any]) -> Iterator[int]:
+    """The floor's worker; yields its pid once it polls."""
+    command = [sys.executable, "-m", "benchmarks.floor_worker", json.dumps(stack)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        if worker.stdout.readline() != "ready\n":
+            raise SystemExit("the floor's worker did not start")
+        yield worker.pid
+
+
+async def compare(home: Path, stack: dict[str, Any], floor_pid: int) -> dict[str, Any]:
+    """Rounds of both in turn, so that a change of the machine's speed meets both."""
+    token = sign_token(Home(home), "bench", ["orders:write", "operator"], 3_600)
+    pool = await asyncpg.create_pool(stack["database_url"], min_size=1, max_size=2)
+    client = await Client.connect(
+        stack["temporal_address"], namespace=stack["temporal_namespace"], grpc_compression=GrpcCompression.NONE
+    )
+    await pool.execute(
+        "INSERT INTO followthrough.catalogue_items (sku, name, amount, currency)"
+        " VALUES ('BENCH-TEE', 'T-shirt', 1999, 'usd') ON CONFLICT DO NOTHING"
+    )
+    await pool.execute(
+        "INSERT INTO followthrough.stock (sku, warehouse, on_hand)"
+        " VALUES ('BENCH-TEE', 'wh_default', 100000000) ON CONFLICT DO NOTHING"
+    )
+    shared = {name: stack["processes"][name]["pid"] for name in ("postgres", "temporal", "sandbox")}
+    ours = {**shared, "api": stack["processes"]["api"]["pid"], "worker": stack["processes"]["worker"]["pid"]}
+    contestants: list[tuple[Contestant, dict[str, int]]] = [
+        (Floor(client, pool), {**shared, "worker": floor_pid}),
+        (ThroughHttp(stack["api_url"], token, pool), ours),
+    ]
+    loops: dict[str, list[Loop]] = {contestant.name: [] for contestant, _ in contestants}
+    lone: dict[str, list[float]] = {contestant.name: [] for contestant, _ in contestants}
+    for contestant, pids in contestants:
+        await closed_loop(contestant, WARM_UP, pids)
+    for _ in range(ROUNDS):
+        for contestant, pids in contestants:
+            loops[contestant.name].append(await closed_loop(contestant, ORDERS, pids))
+        for contestant, _ in contestants:
+            lone[contestant.name].append(await lone_orders(contestant, LONE_ORDERS // ROUNDS))
+    await pool.close()
+    return {
+        name: {
+            "orders_per_s": statistics.median(loop.orders_per_s for loop in loops[name]),
+            "submit_p50_ms": statistics.median(loop.submit_p50_ms for loop in loops[name]),
+            "submit_p99_ms": statistics.median(loop.submit_p99_ms for loop in loops[name]),
+            "lone_order_p50_ms": statistics.median(lone[name]),
+            "cpu_ms_per_order": {
+                process: statistics.median(loop.cpu_ms[process] for loop in loops[name])
+                for process in loops[name][0].cpu_ms
+            },
+            "rounds": [loop.as_json() for loop in loops[name]],
+        }
+        for name in loops
+    }
+
+
+def report(results: dict[str, Any]) -> dict[str, float]:
+    """Print both side by side; returns the ratios that the goals are about."""
+    floor, ours = results["floor"], results["followthrough"]
+    ratios = {
+        "orders_per_s": ours["orders_per_s"] / floor["orders_per_s"],
+        "lone_order": ours["lone_order_p50_ms"] / floor["lone_order_p50_ms"],
+    }
+    table = Table(title=f"100 outstanding orders, median of {ROUNDS} rounds of {ORDERS}", title_justify="left")
+    for heading in ("", "floor", "followthrough", "ratio", "goal"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row(
+        "orders/s",
+        f"{floor['orders_per_s']:.1f}",
+        f"{ours['orders_per_s']:.1f}",
+        f"{ratios['orders_per_s']:.2f}",
+        ">= 0.80",
+    )
+    table.add_row(
+        "lone order, ms to last step, p50",
+        f"{floor['lone_order_p50_ms']:.1f}",
+        f"{ours['lone_order_p50_ms']:.1f}",
+        f"{ratios['lone_order']:.2f}",
+        "<= 1.30",
+    )
+    for key, label in (("submit_p50_ms", "submit p50, ms"), ("submit_p99_ms", "submit p99, ms")):
+        table.add_row(label, f"{floor[key]:.1f}", f"{ours[key]:.1f}", "", "")
+    for process in ("postgres", "temporal", "worker", "api", "sandbox"):
+        used = [contestant["cpu_ms_per_order"].get(process) for contestant in (floor, ours)]
+        cells = ("" if cpu is None else f"{cpu:.1f}" for cpu in used)
+        table.add_row(f"CPU ms/order, {process}", *cells, "", "")
+    totals = [sum(contestant["cpu_ms_per_order"].values()) for contestant in (floor, ours)]
+    table.add_row("CPU ms/order, all", *(f"{total:.1f}" for total in totals), f"{totals[1] / totals[0]:.2f}", "")
+    Console(width=110).print(table)
+    return ratios
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="followthrough-bench-") as folder:
+        home = Path(folder) / "home"
+        with running_stack(home) as stack, floor_worker(stack) as floor_pid:
+            results = uvloop.run(compare(home, stack, floor_pid))
+    results["ratios"] = report(results)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    Console().print(f"written to {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

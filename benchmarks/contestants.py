@@ -1,0 +1,90 @@
+"""What is compared: our orders through HTTP, and the floor through the SDK. Both are seen to end in Postgres."""
+
+import asyncio
+import json
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+from temporalio.client import Client
+
+from benchmarks.floor_worker import QUEUE
+
+BODY = json.dumps(
+    {
+        "lines": [{"sku": "BENCH-TEE", "quantity": 2}],
+        "payment_method": "pm_card_visa",
+        "ship_to": {"name": "Ada", "line1": "12 Long St", "city": "Oslo", "postal_code": "0150", "country": "NO"},
+    }
+).encode()
+
+
+class Contestant(Protocol):
+    """Submits an order and returns its id; tells which of these orders are completed."""
+
+    name: str
+
+    async def submit(self) -> str: ...
+
+    async def completed(self, ids: Collection[str]) -> set[str]: ...
+
+
+class ThroughHttp:
+    """POST /v1/orders on kept-open connections: a bare client, so that it is the API that is measured."""
+
+    name = "followthrough"
+
+    def __init__(self, api_url: str, token: str, pool: asyncpg.Pool) -> None:
+        parts = urlsplit(api_url)
+        self._host, self._port = parts.hostname, parts.port
+        self._token = token
+        self._pool = pool
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def submit(self) -> str:
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        writer.write(
+            b"POST /v1/orders HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            + f"Authorization: Bearer {self._token}\r\nIdempotency-Key: {uuid4().hex}\r\n".encode()
+            + f"Content-Length: {len(BODY)}\r\n\r\n".encode()
+            + BODY
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
+        answer = await reader.readexactly(int(fields[b"content-length"]))
+        if not head.startswith(b"HTTP/1.1 202"):
+            raise RuntimeError(f"not accepted: {head.decode()}{answer.decode()}")
+        self._idle.append((reader, writer))
+        return str(json.loads(answer)["id"])
+
+    async def completed(self, ids: Collection[str]) -> set[str]:
+        rows = await self._pool.fetch(
+            "SELECT id FROM followthrough.orders WHERE id = ANY($1) AND status = 'completed'", list(ids)
+        )
+        return {row["id"] for row in rows}
+
+
+class Floor:
+    """Bare workflows, started by the SDK."""
+
+    name = "floor"
+
+    def __init__(self, client: Client, pool: asyncpg.Pool) -> None:
+        self._client = client
+        self._pool = pool
+
+    async def submit(self) -> str:
+        order_id = uuid4().hex
+        await self._client.start_workflow(
+            "Floor", {"id": order_id}, id=f"floor/{order_id}", task_queue=QUEUE, task_timeout=timedelta(seconds=2)
+        )
+        return order_id
+
+    async def completed(self, ids: Collection[str]) -> set[str]:
+        rows = await self._pool.fetch(
+            "SELECT id FROM floor.orders WHERE id = ANY($1) AND status = 'completed'", list(ids)
+        )
+        return {row["id"] for row in rows}

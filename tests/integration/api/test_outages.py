@@ -1,0 +1,134 @@
+"""Postgres, Temporal or the worker stop answering under a running API, and come back."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.client import POLL_S, WITHIN_S, Caller, assert_problem, new_key, order_body
+from tests.stack_session import RunningStack, bring_up, throw_away
+
+SKU = "TEE-BLACK-M"
+# The longest that a client waits for any answer while everything is away.
+ANSWERED_WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack to break, so that nobody else's breaks."""
+    home = tmp_path_factory.mktemp("outages") / "home"
+    try:
+        found = bring_up(home)
+        fields = RunningStack.__dataclass_fields__
+        yield RunningStack(home=home, **{name: found[name] for name in fields if name != "home"})
+    finally:
+        throw_away(home)
+
+
+@pytest.fixture(scope="module")
+async def caller(own_stack: RunningStack) -> AsyncIterator[Caller]:
+    async with httpx.AsyncClient(base_url=own_stack.api_url, timeout=ANSWERED_WITHIN_S) as http:
+        yield Caller(http, own_stack, "ada", "orders:write", "operator")
+
+
+@contextmanager
+def frozen(stack: RunningStack, *names: str) -> Iterator[None]:
+    """Stop these processes of the stack where they are, children included, and let them go on afterwards."""
+    processes = [process for name in names for process in family(stack, name)]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.is_running():
+                process.send_signal(signal.SIGCONT)
+
+
+def family(stack: RunningStack, name: str) -> list[psutil.Process]:
+    process = psutil.Process(stack.status()["processes"][name]["pid"])
+    return [process, *process.children(recursive=True)]
+
+
+async def readiness(caller: Caller) -> tuple[int, dict[str, str]]:
+    answer = await caller.http.get("/readyz")
+    return answer.status_code, answer.json()["checks"]
+
+
+async def until_ready(caller: Caller) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while (await readiness(caller))[0] != 200:
+            await asyncio.sleep(POLL_S)
+
+
+async def test_temporal_away(own_stack: RunningStack, caller: Caller) -> None:
+    key, body = new_key(), order_body(SKU)
+    finished = await caller.placed(sku=SKU)
+    await caller.until(finished["id"], "completed")
+
+    with frozen(own_stack, "temporal"):
+        answer = await caller.place(body, key)
+        assert_problem(answer, 503, "temporarily_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        status, checks = await readiness(caller)
+        assert (status, checks["postgres"]) == (503, "ok")
+        assert checks["temporal"] != "ok"
+        assert (await caller.http.get("/livez")).status_code == 200
+        # What is over is read from our books.
+        assert (await caller.order(finished["id"]))["status"] == "completed"
+        assert (await caller.get("/v1/orders")).status_code == 200
+    await until_ready(caller)
+
+    # Whether the order was accepted is settled by repeating the key.
+    again = await caller.place(body, key)
+    assert again.status_code in (200, 202), again.text
+    assert (await caller.until(again.json()["id"], "completed"))["id"] == again.json()["id"]
+
+
+async def test_postgres_hangs(own_stack: RunningStack, caller: Caller) -> None:
+    placed = await caller.placed(sku=SKU)
+    await caller.until(placed["id"], "completed")
+
+    with frozen(own_stack, "postgres"):
+        answers = await asyncio.gather(
+            *(caller.get(path) for path in ("/v1/orders", "/v1/catalogue", f"/v1/orders/{placed['id']}")),
+            caller.place(order_body(SKU)),
+        )
+        for answer in answers:
+            assert_problem(answer, 503, "temporarily_unavailable")
+        status, checks = await readiness(caller)
+        assert status == 503
+        assert checks["postgres"] != "ok"
+        assert (await caller.http.get("/livez")).status_code == 200
+    await until_ready(caller)
+
+    again = await caller.placed(sku=SKU)
+    await caller.until(again["id"], "completed")
+
+
+async def test_postgres_killed(own_stack: RunningStack, caller: Caller) -> None:
+    os.kill(family(own_stack, "postgres")[0].pid, signal.SIGKILL)
+
+    async with asyncio.timeout(WITHIN_S):
+        while (answer := await caller.place(order_body(SKU))).status_code != 202:
+            assert_problem(answer, 503, "temporarily_unavailable")
+            await asyncio.sleep(POLL_S)
+    await caller.until(answer.json()["id"], "completed")
+    await until_ready(caller)
+
+
+async def test_no_worker_answers(own_stack: RunningStack, caller: Caller) -> None:
+    with frozen(own_stack, "worker"):
+        placed = await caller.placed(sku=SKU)
+        order = await caller.order(placed["id"])
+        assert (order["status"], order["source"], order["stale"]) == ("accepted", "projection", True)
+        assert order["timeline"] == placed["timeline"]
+        cancel = await caller.post(f"/v1/orders/{placed['id']}/cancel")
+        assert_problem(cancel, 503, "temporarily_unavailable")
+
+    await caller.until(placed["id"], "completed", "cancelled")

@@ -1,0 +1,62 @@
+"""Whoever opens an order sees all that was booked before, also what was booked while they waited for its lock.
+
+Time never goes back in what they add."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from contracts.orders import EventType
+from contracts.steps import StepName
+from database.books import Books
+from database.tables import order_events, orders
+from tests.shop import WITHIN_S, Shop
+
+
+async def test_a_booking_that_waited_for_another_one_sees_what_it_booked(shop: Shop) -> None:
+    placed = shop.order_of(await shop.goods()).placed
+    books = Books(shop.engine)
+    now = datetime.now(UTC)
+    async with books.placed(placed) as order:
+        order.note(EventType.ACCEPTED, now, "first")
+
+    async def wait_for_the_lock() -> tuple[bool, str]:
+        async with books.order(placed.order_id) as order:
+            return order.has(EventType.RESERVED), order.step(StepName.CHARGE).key
+
+    async with asyncio.timeout(WITHIN_S):
+        async with books.order(placed.order_id) as order:
+            waiting = asyncio.create_task(wait_for_the_lock())
+            await _until_somebody_waits(shop)
+            order.note(EventType.RESERVED, now, "second")
+            order.announce(StepName.CHARGE, now)
+        assert await waiting == (True, f"{placed.order_id}:charge:1")
+
+
+async def test_a_booking_whose_attempt_began_before_the_last_entry_does_not_go_back_in_time(shop: Shop) -> None:
+    placed = shop.order_of(await shop.goods()).placed
+    books = Books(shop.engine)
+    later = placed.accepted_at + timedelta(seconds=2)
+    async with books.placed(placed) as order:
+        order.note(EventType.ACCEPTED, placed.accepted_at, "first")
+    async with books.order(placed.order_id) as order:
+        order.note(EventType.RESERVED, later, "second")
+    async with books.order(placed.order_id) as order:
+        order.note(EventType.CHARGED, later - timedelta(seconds=1), "third")
+
+    async with shop.engine.connect() as connection:
+        instants = select(order_events.c.at).where(order_events.c.order_id == placed.order_id)
+        entries = (await connection.scalars(instants.order_by(order_events.c.sequence))).all()
+        updated_at = await connection.scalar(select(orders.c.updated_at).where(orders.c.id == placed.order_id))
+    assert (entries, updated_at) == ([placed.accepted_at, later, later], later)
+
+
+async def _until_somebody_waits(shop: Shop) -> None:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE OF locked%'"
+    )
+    async with shop.engine.connect() as connection:
+        while not (await connection.exec_driver_sql(waiting)).scalar_one():
+            await connection.rollback()
+            await asyncio.sleep(0.01)

@@ -1,0 +1,37 @@
+"""Stock that many want at once is sold exactly once."""
+
+import asyncio
+from collections import Counter
+
+from tests.shop import Shop, Stock
+
+BUYERS = 100
+UNITS = 10
+
+
+async def test_of_a_hundred_buyers_exactly_ten_get_the_last_ten_units(shop: Shop) -> None:
+    scarce = await shop.goods(on_hand=UNITS)
+    orders = [shop.order_of(scarce) for _ in range(BUYERS)]
+
+    await asyncio.gather(*(order.start() for order in orders))
+    outcomes = await asyncio.gather(*(order.outcome() for order in orders))
+
+    assert Counter((outcome.status, outcome.failure and outcome.failure.code) for outcome in outcomes) == {
+        ("completed", None): UNITS,
+        ("rejected", "out_of_stock"): BUYERS - UNITS,
+    }
+    assert await shop.stock(scarce.sku) == Stock(on_hand=0, reserved=0)
+    effects = await asyncio.gather(*(shop.ledger.effects(order.id) for order in orders))
+    assert sum(len(effect.shipments) for effect in effects) == UNITS
+    assert sum(len(effect.charges) for effect in effects) == UNITS
+
+
+async def test_an_order_gets_all_of_its_units_or_none(shop: Shop) -> None:
+    goods = await shop.goods(on_hand=5)
+    orders = [shop.order_of(goods, quantity=3) for _ in range(4)]
+
+    await asyncio.gather(*(order.start() for order in orders))
+    statuses = Counter([(await order.outcome()).status for order in orders])
+
+    assert statuses == {"completed": 1, "rejected": 3}
+    assert await shop.stock(goods.sku) == Stock(on_hand=2, reserved=0)

@@ -1,0 +1,211 @@
+"""Whatever goes wrong, and whoever interferes: the books, the workflow and the providers' ledgers agree at the end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from traceback import format_exception
+
+import pytest
+
+from contracts.orders import EventType, Order, OrderStatus, Phase
+from tests.answers import OVER, answer
+from tests.integration.orders.plans import Approval, Cancel, CancelBy, Operator, Plan, draw
+from tests.shop import ON_HAND, POLL_S, Evidence, Shop, ShopOrder
+
+PLANS = 340
+AT_ONCE = 40
+EACH_WITHIN_S = 60
+ALL_WITHIN_S = 150
+EXAMPLES = 300
+
+AMOUNT = 1_999
+LARGE_AMOUNT = 60_000
+RESOLUTIONS = {
+    Operator.RESOLVE_CANCELLED: OrderStatus.CANCELLED,
+    Operator.RESOLVE_REJECTED: OrderStatus.REJECTED,
+    Operator.RESOLVE_COMPLETED: OrderStatus.COMPLETED,
+}
+ANSWERS = {*OrderStatus, "accepted", "too_late", "not_parked", "books_contradict", OVER}
+
+Examples = tuple[tuple[Plan, Evidence], ...]
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What became of the orders: the evidence of each plan, or what went wrong with observing it."""
+
+    examples: tuple[tuple[Plan, Evidence], ...]
+    failures: tuple[tuple[Plan, str], ...]
+
+
+@pytest.fixture(scope="session")
+async def experience(shop: Shop) -> Experience:
+    """Act out every plan, many at a time."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def follow(plan: Plan) -> Evidence:
+        async with slots, asyncio.timeout(EACH_WITHIN_S):
+            return await act_out(shop, plan)
+
+    plans = draw(PLANS)
+    async with asyncio.timeout(ALL_WITHIN_S):
+        results = await asyncio.gather(*map(follow, plans), return_exceptions=True)
+    failures = [
+        (plan, result) for plan, result in zip(plans, results, strict=True) if isinstance(result, BaseException)
+    ]
+    return Experience(
+        examples=tuple(
+            (plan, result) for plan, result in zip(plans, results, strict=True) if isinstance(result, Evidence)
+        ),
+        failures=tuple((plan, "".join(format_exception(error))) for plan, error in failures),
+    )
+
+
+@pytest.fixture(scope="session")
+def examples(experience: Experience) -> Examples:
+    return experience.examples
+
+
+async def act_out(shop: Shop, plan: Plan) -> Evidence:
+    order = await shop.order(
+        amount=AMOUNT if plan.approval is Approval.ABSENT else LARGE_AMOUNT,
+        retry_window_s=plan.retry_window_s,
+        approval_deadline_s=1 if plan.approval is Approval.TIMES_OUT else 60,
+    )
+    for fault in plan.faults:
+        await order.meets(fault.operation, fault.behaviour, times=fault.times, delay_s=fault.delay_s)
+    await order.start()
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as everybody:
+        if plan.cancel:
+            everybody.create_task(cancel_in_time(order, plan.cancel, over))
+        await decide(order, plan.approval)
+        await operate(order, plan)
+        await order.outcome()
+        over.set()
+    return await order.evidence()
+
+
+async def decide(order: ShopOrder, approval: Approval) -> None:
+    match approval:
+        case Approval.EARLY:
+            await answered(order.decide(approved=True))
+        case Approval.GIVEN | Approval.REFUSED:
+            await order.until(*set(OrderStatus) - {OrderStatus.ACCEPTED})
+            await answered(order.decide(approved=approval is Approval.GIVEN))
+
+
+async def operate(order: ShopOrder, plan: Plan) -> None:
+    """Have operators repair the order until it is over: as planned while it goes forward, then by retries."""
+    planned = iter(plan.operators)
+    while not (await order.parked_or_final()).is_final:
+        view = await order.view()
+        if view.status is OrderStatus.NEEDS_ATTENTION:
+            await act(order, next(planned, Operator.RETRY) if view.phase is Phase.FORWARD else Operator.RETRY)
+
+
+async def act(order: ShopOrder, operator: Operator) -> None:
+    match operator:
+        case Operator.RETRY:
+            await answered(order.retry())
+        case Operator.CANCEL:
+            await answered(order.cancel())
+        case _:
+            await answered(order.resolve(RESOLUTIONS[operator]))
+
+
+async def cancel_in_time(order: ShopOrder, cancel: Cancel, over: asyncio.Event) -> None:
+    while len(await order.shop.ledger.requests(order.id)) < cancel.after_requests and not over.is_set():
+        await asyncio.sleep(POLL_S)
+    await answered(order.cancel() if cancel.by is CancelBy.UPDATE else order.handle.cancel())
+
+
+async def answered(asked: Awaitable[Order | None]) -> None:
+    """Ask something of an order, which may do it, refuse it, or be over; it never leaves one without an answer."""
+    assert await answer(asked) in ANSWERS
+
+
+def broken(examples: Examples, holds: Callable[[Evidence], bool]) -> Iterator[str]:
+    """The examples that break an invariant, each with all that is known of it."""
+    for plan, evidence in examples:
+        if not holds(evidence):
+            yield f"{plan}\n  {evidence}\n"
+
+
+def test_every_order_comes_to_an_end(experience: Experience) -> None:
+    assert not experience.failures, "\n\n".join(f"{plan}\n{error}" for plan, error in experience.failures)
+
+
+def test_enough_examples_have_met_a_fault(examples: Examples) -> None:
+    assert sum(bool(evidence.fired) for _, evidence in examples) >= EXAMPLES
+
+
+def test_what_is_shipped_is_charged_exactly_once(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        completed = evidence.status is OrderStatus.COMPLETED
+        shipped = "booked" in evidence.effects.shipment_statuses
+        charged_once = len(evidence.effects.charges) == 1 and not evidence.effects.refunds
+        return shipped == completed and (not completed or charged_once)
+
+    assert not list(broken(examples, holds))
+
+
+def test_what_is_not_shipped_costs_nothing(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        return evidence.status is OrderStatus.COMPLETED or evidence.effects.money_kept == 0
+
+    assert not list(broken(examples, holds))
+
+
+def test_nothing_is_done_twice(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        effects = evidence.effects
+        return all(len(rows) <= 1 for rows in (effects.charges, effects.refunds, effects.shipments))
+
+    assert not list(broken(examples, holds))
+
+
+def test_no_unit_of_stock_is_lost(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        shipped = evidence.effects.shipment_statuses.count("booked")
+        return evidence.stock.on_hand + shipped == ON_HAND and evidence.stock.reserved == 0
+
+    assert not list(broken(examples, holds))
+
+
+def test_every_order_gets_one_final_status(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        finals = [entry for entry in evidence.timeline if entry in ("completed", "cancelled", "rejected")]
+        return evidence.status.is_final and finals == [evidence.status] and evidence.timeline[-1] == evidence.status
+
+    assert not list(broken(examples, holds))
+
+
+def test_the_projection_says_what_the_workflow_says(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        booked, view = (
+            order.model_copy(update={"steps": tuple(sorted(order.steps, key=lambda step: step.name))})
+            for order in (evidence.booked, evidence.view)
+        )
+        return booked == view
+
+    assert not list(broken(examples, holds))
+
+
+def test_timelines_have_no_gap_and_never_go_back(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        timeline = evidence.booked.timeline
+        in_order = [entry.at for entry in timeline] == sorted(entry.at for entry in timeline)
+        return in_order and [entry.sequence for entry in timeline] == list(range(1, len(timeline) + 1))
+
+    assert not list(broken(examples, holds))
+
+
+def test_compensations_come_in_reverse(examples: Examples) -> None:
+    backwards = [EventType.SHIPMENT_CANCELLED, EventType.REFUNDED, EventType.RESERVATION_RELEASED]
+
+    def holds(evidence: Evidence) -> bool:
+        undone = [entry.type for entry in evidence.booked.timeline if entry.type in backwards]
+        return undone == [event for event in backwards if event in undone]
+
+    assert not list(broken(examples, holds))

@@ -1,0 +1,26 @@
+"""`followthrough demo` is what a stranger sees first."""
+
+from pathlib import Path
+
+from tests.stack_session import followthrough, status
+
+
+def test_the_demo_ends_well_and_leaves_nothing_running(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    done = followthrough("demo", "--home", str(home))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "They balance" in done.stdout
+    assert "see http://127.0.0.1:" in done.stdout, "the order that is retried has its link into the Web UI"
+    for ending in ("completed", "payment_declined", "shipping_failed", "cancelled_by_customer"):
+        assert ending in done.stdout
+    assert all(process["pid"] is None for process in status(home)["processes"].values())
+
+
+def test_the_demo_says_what_is_off_and_fails(tmp_path: Path) -> None:
+    # Nothing waits for approval then, so that the order to be cancelled completes.
+    done = followthrough("demo", "--home", str(tmp_path / "home"), FOLLOWTHROUGH_APPROVAL_THRESHOLD="99999999")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "(cancelled while it waits) is completed, not cancelled" in done.stdout

@@ -1,0 +1,59 @@
+"""Today's workflow code follows every history that an order may have: a deploy breaks no order that is running."""
+
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from tests.replay.histories import load, recordings
+from tests.replay.shapes import SHAPES
+from workflows.orders import OrderWorkflow
+
+ADVICE = """
+{name}: today's workflow code asks for something else than this order's history holds, so every running order with
+such a history would stand still after a deploy. Either take the change back, or
+
+  1. keep the old way beside the new one:   if workflow.patched("what-changed"): ... else: ...
+  2. record the new way:                    python -m tests.replay.record
+  3. keep the old recordings until no order started before the change runs any more.
+
+{error}
+"""
+
+
+async def replay(history: WorkflowHistory) -> BaseException | None:
+    """What goes wrong when today's code follows this history."""
+    replayer = Replayer(
+        workflows=[OrderWorkflow],
+        data_converter=pydantic_data_converter,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    return (await replayer.replay_workflow(history, raise_on_replay_failure=False)).replay_failure
+
+
+@pytest.mark.parametrize("path", recordings(), ids=lambda path: path.stem)
+async def test_a_recorded_order_can_be_followed(path: Path) -> None:
+    error = await replay(load(path))
+
+    assert error is None, ADVICE.format(name=path.stem, error=error)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_is_recorded(shape: str) -> None:
+    assert recordings(shape), "run: python -m tests.replay.record"
+
+
+async def test_another_activity_than_the_recorded_one_is_noticed() -> None:
+    recorded = recordings("charge_retried")[-1].read_text()
+    changed = json.loads(recorded)
+    for event in changed["events"]:
+        if scheduled := event.get("activityTaskScheduledEventAttributes"):
+            scheduled["activityType"]["name"] = "refund"
+
+    error = await replay(WorkflowHistory.from_json("changed", changed))
+
+    assert error is not None
+    assert "charge" in str(error)

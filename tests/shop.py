@@ -1,0 +1,301 @@
+"""Orders placed as the API places them, and every independent witness of what became of them."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts import queues
+from contracts.catalogue import CatalogueProduct
+from contracts.ids import order_id_for, order_workflow_id
+from contracts.money import Money
+from contracts.operators import Decision, ResolveOrder, RetryOrder
+from contracts.orders import (
+    FINAL_STATUSES,
+    Address,
+    Order,
+    OrderLine,
+    OrderOutcome,
+    OrderRules,
+    OrderStatus,
+    PlaceOrder,
+)
+from database.catalogue import Catalogue
+from database.engine import create_engine
+from database.orders import OrderRepository
+from database.tables import orders, reservations, stock
+from tests.providers_ledger import Effects, ProvidersLedger
+from tests.stack_session import RunningStack
+from workflows.orders import OrderWorkflow
+
+WITHIN_S = 30.0
+POLL_S = 0.03
+RPC_TIMEOUT = timedelta(seconds=10)
+ON_HAND = 10
+ADA = Address(name="Ada", line1="12 Long St", city="Oslo", postal_code="0150", country="NO")
+
+Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Units of one SKU in the warehouse, and those of them that orders hold."""
+
+    on_hand: int
+    reserved: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What every witness says of one order: our books, its workflow, the providers' ledger, the stock."""
+
+    booked: Order
+    view: Order
+    effects: Effects
+    fired: tuple[tuple[str, str], ...]
+    stock: Stock
+    reservations: frozenset[str]
+
+    @property
+    def status(self) -> OrderStatus:
+        return self.booked.status
+
+    @property
+    def failure_code(self) -> str | None:
+        return self.booked.failure.code if self.booked.failure else None
+
+    @property
+    def timeline(self) -> list[str]:
+        return [entry.type.value for entry in self.booked.timeline]
+
+
+class Shop:
+    """Sells goods of its own to each order, through the stack that runs."""
+
+    def __init__(self, client: Client, engine: AsyncEngine, ledger: ProvidersLedger) -> None:
+        self.client = client
+        self.engine = engine
+        self.ledger = ledger
+        self.books = OrderRepository(engine)
+        self.catalogue = Catalogue(engine)
+        self._session = uuid4().hex[:8]
+        self._numbers = itertools.count(1)
+
+    async def goods(self, *, on_hand: int = ON_HAND, amount: int = 1_999) -> CatalogueProduct:
+        """Put something new on sale."""
+        sku = f"TEE-{self._session}-{next(self._numbers)}"
+        product = CatalogueProduct(sku=sku, name="T-shirt", price=Money(amount=amount))
+        await self.catalogue.put(product, on_hand)
+        return product
+
+    def order_of(
+        self,
+        product: CatalogueProduct,
+        *,
+        quantity: int = 1,
+        payment_method: str = "pm_card_visa",
+        approval_threshold: int = 50_000,
+        approval_deadline_s: int = 24 * 60 * 60,
+        retry_window_s: int = 3,
+    ) -> "ShopOrder":
+        """An order for these goods that is not placed yet."""
+        key = f"key {self._session} {next(self._numbers)}"
+        placed = PlaceOrder(
+            order_id=order_id_for("customer-1", key),
+            customer_id="customer-1",
+            lines=(OrderLine(sku=product.sku, name=product.name, quantity=quantity, unit_price=product.price),),
+            total=Money(amount=product.price.amount * quantity),
+            payment_method=payment_method,
+            ship_to=ADA,
+            accepted_at=datetime.now(UTC),
+            request_hash="0" * 64,
+            request_id=f"req_{key}",
+            rules=OrderRules(
+                approval_threshold=approval_threshold,
+                approval_deadline_s=approval_deadline_s,
+                retry_window_s=retry_window_s,
+            ),
+        )
+        return ShopOrder(self, placed)
+
+    async def order(self, *, amount: int = 1_999, on_hand: int = ON_HAND, **terms: Any) -> "ShopOrder":
+        """An order for goods of its own, not placed yet: there is time to prepare faults."""
+        return self.order_of(await self.goods(amount=amount, on_hand=on_hand), **terms)
+
+    async def place(self, **terms: Any) -> "ShopOrder":
+        """Place an order for goods of its own."""
+        order = await self.order(**terms)
+        await order.start()
+        return order
+
+    async def stock(self, sku: str) -> Stock:
+        async with self.engine.connect() as connection:
+            row = (await connection.execute(select(stock).where(stock.c.sku == sku))).one()
+        return Stock(on_hand=row.on_hand, reserved=row.reserved)
+
+    async def until_status(self, order_id: str, statuses: Collection[OrderStatus]) -> OrderStatus:
+        """Wait until our books show one of these."""
+        query = select(orders.c.status).where(orders.c.id == order_id)
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                async with self.engine.connect() as connection:
+                    status = await connection.scalar(query)
+                if status in statuses:
+                    return OrderStatus(str(status))
+                await asyncio.sleep(POLL_S)
+
+
+class ShopOrder:
+    """One order, from before it is placed until all is known of it. Every wait has an end."""
+
+    def __init__(self, shop: Shop, placed: PlaceOrder) -> None:
+        self.shop = shop
+        self.placed = placed
+        self.id = placed.order_id
+        self.sku = placed.lines[0].sku
+        self.quantity = placed.lines[0].quantity
+        self.handle: Handle = shop.client.get_workflow_handle_for(OrderWorkflow.run, order_workflow_id(self.id))
+
+    async def meets(
+        self, operation: str, behaviour: str, *, times: int | None = 1, delay_s: float | None = None
+    ) -> None:
+        """Have this order's requests meet a fault."""
+        await self.shop.ledger.misbehave(self.id, operation, behaviour, times=times, delay_s=delay_s)
+
+    async def start(self, client: Client | None = None, *, start_delay: timedelta | None = None) -> None:
+        """Place the order, as the API does."""
+        await (client or self.shop.client).start_workflow(
+            OrderWorkflow.run,
+            self.placed,
+            id=order_workflow_id(self.id),
+            task_queue=queues.ORDERS,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            task_timeout=timedelta(seconds=2),
+            start_delay=start_delay,
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(SearchAttributeKey.for_keyword("CustomerId"), self.placed.customer_id),
+                    SearchAttributePair(SearchAttributeKey.for_keyword("OrderStatus"), OrderStatus.ACCEPTED.value),
+                    SearchAttributePair(SearchAttributeKey.for_int("OrderTotal"), self.placed.total.amount),
+                ]
+            ),
+            static_summary=f"{self.placed.customer_id}: {self.placed.total}",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+    async def outcome(self) -> OrderOutcome:
+        """What the workflow returns."""
+        async with asyncio.timeout(WITHIN_S):
+            return await self.handle.result()
+
+    async def settled(self) -> Order:
+        """The order in our books once its workflow is over."""
+        await self.outcome()
+        return await self.booked()
+
+    async def settled_evidence(self) -> Evidence:
+        """What every witness says once the workflow is over."""
+        await self.outcome()
+        return await self.evidence()
+
+    async def booked(self) -> Order:
+        found = await self.shop.books.find(self.id)
+        assert found is not None, f"our books don't have {self.id}"
+        return found.order
+
+    async def view(self) -> Order:
+        return await self.handle.query(OrderWorkflow.view, rpc_timeout=RPC_TIMEOUT)
+
+    async def until(self, *statuses: OrderStatus) -> OrderStatus:
+        """Wait until our books show one of these."""
+        return await self.shop.until_status(self.id, statuses)
+
+    async def parked(self) -> str:
+        """Wait until the workflow itself waits for an operator, and return what it says is left."""
+        async with asyncio.timeout(WITHIN_S):
+            while (view := await self.view()).status is not OrderStatus.NEEDS_ATTENTION:
+                assert not view.status.is_final, f"{self.id} is {view.status}, and never parked"
+                await asyncio.sleep(POLL_S)
+        return view.timeline[-1].detail
+
+    async def parked_or_final(self) -> OrderStatus:
+        return await self.until(OrderStatus.NEEDS_ATTENTION, *FINAL_STATUSES)
+
+    async def decide(self, *, approved: bool, operator: str = "olga", note: str = "") -> None:
+        decision = Decision(operator=operator, note=note, approved=approved)
+        await self.handle.signal(OrderWorkflow.decide, decision, rpc_timeout=RPC_TIMEOUT)
+
+    async def cancel(self) -> Order:
+        return await self.update(OrderWorkflow.cancel)
+
+    async def retry(self, operator: str = "olga") -> Order:
+        return await self.update(OrderWorkflow.retry, RetryOrder(operator=operator))
+
+    async def resolve(self, status: OrderStatus, *, operator: str = "olga", note: str = "") -> Order:
+        return await self.update(OrderWorkflow.resolve, ResolveOrder(operator=operator, note=note, status=status))
+
+    async def update(self, handler: Any, *request: Any) -> Order:
+        """Send an update under one id until it is answered: one in a workflow task that fails is dropped unanswered."""
+        update_id = uuid4().hex
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                try:
+                    order: Order = await self.handle.execute_update(
+                        handler, *request, id=update_id, rpc_timeout=RPC_TIMEOUT
+                    )
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                        raise
+                else:
+                    return order
+
+    async def history(self) -> WorkflowHistory:
+        return await self.handle.fetch_history()
+
+    async def evidence(self) -> Evidence:
+        """Ask every witness."""
+        async with asyncio.timeout(WITHIN_S):
+            async with self.shop.engine.connect() as connection:
+                query = select(reservations.c.state).where(reservations.c.order_id == self.id)
+                states = frozenset((await connection.scalars(query)).all())
+            return Evidence(
+                booked=await self.booked(),
+                view=await self.view(),
+                effects=await self.shop.ledger.effects(self.id),
+                fired=tuple(await self.shop.ledger.fired(self.id)),
+                stock=await self.shop.stock(self.sku),
+                reservations=states,
+            )
+
+
+@asynccontextmanager
+async def open_shop(stack: RunningStack) -> AsyncIterator[Shop]:
+    """A shop on this stack, with connections of its own."""
+    client = await Client.connect(
+        stack.temporal_address, namespace=stack.temporal_namespace, data_converter=pydantic_data_converter
+    )
+    engine = create_engine(stack.database_url, connections=10, application_name="followthrough tests")
+    try:
+        async with httpx.AsyncClient(base_url=stack.sandbox_url, timeout=10) as http:
+            yield Shop(client, engine, ProvidersLedger(http))
+    finally:
+        await engine.dispose()

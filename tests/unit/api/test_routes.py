@@ -1,0 +1,113 @@
+"""What holds for every route."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import iter_route_contexts
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import validate
+
+from api.auth import Scope
+from api.routing import GuardedRoute
+
+OPEN_PATHS = {"/livez", "/readyz"}
+OUTSIDE_OF_OPENAPI = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
+
+
+def routes(app: FastAPI) -> Iterator[GuardedRoute]:
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, GuardedRoute):
+            yield route
+        else:
+            assert getattr(route, "path", None) in OUTSIDE_OF_OPENAPI
+
+
+def test_every_route_says_who_may_call_it(app: FastAPI) -> None:
+    found = list(routes(app))
+
+    assert len(found) >= 11
+    for route in found:
+        assert route.access.token == route.path.startswith("/v1/"), route.path
+        if route.path.startswith("/v1/admin/"):
+            assert route.access.any_of == (Scope.OPERATOR,), route.path
+        elif route.access.token and route.path != "/v1/catalogue":
+            assert route.access.any_of, route.path
+        elif not route.access.token:
+            assert route.path in OPEN_PATHS
+
+
+def test_a_route_that_does_not_say_it_cannot_be_made() -> None:
+    router = APIRouter(route_class=GuardedRoute)
+
+    async def endpoint() -> None: ...
+
+    with pytest.raises(TypeError, match="requires"):
+        router.get("/v1/forgotten")(endpoint)
+
+
+async def test_the_description_is_valid_openapi(app: FastAPI) -> None:
+    described = app.openapi()
+
+    validate(described)
+    assert described["openapi"].startswith("3.1")
+
+
+async def test_every_example_validates(app: FastAPI) -> None:
+    described = app.openapi()
+    examples = list(_examples(described))
+
+    assert len(examples) > 60
+    for schema, example in examples:
+        Draft202012Validator({**schema, "components": described["components"]}).validate(example)
+
+
+async def test_every_operation_shows_its_body_its_answer_and_its_problems(app: FastAPI) -> None:
+    described = app.openapi()
+
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            assert "HTTPValidationError" not in str(operation), where
+            assert operation["summary"], where
+            for status, response in operation["responses"].items():
+                kinds = set(response["content"])
+                known = {"application/json", "application/problem+json"}
+                assert kinds <= known and kinds, f"{where} {status}"  # noqa: PT018
+            if path.startswith("/v1/"):
+                assert {"401", "403", "429", "503"} <= operation["responses"].keys(), where
+                assert operation["security"], where
+
+
+async def test_the_docs_are_served_with_a_policy_of_their_own(http: httpx.AsyncClient) -> None:
+    docs = await http.get("/docs")
+
+    assert docs.status_code == 200
+    assert "unsafe-inline" in docs.headers["content-security-policy"]
+    sources = re.findall(r'(?:src|href)="(https://[^/"]+)', docs.text)
+    assert sources
+    assert all(source in docs.headers["content-security-policy"] for source in sources)
+
+
+def _examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Every (schema, example) of a description: in schemas, media types and parameters."""
+    if isinstance(node, list):
+        for member in node:
+            yield from _examples(member)
+    if not isinstance(node, dict):
+        return
+    given = node.get("examples", [])
+    if "schema" in node:
+        named = given.values() if isinstance(given, dict) else ()
+        yield from ((node["schema"], example["value"]) for example in named)
+        if "example" in node:
+            yield node["schema"], node["example"]
+    elif isinstance(given, list):
+        yield from ((node, example) for example in given)
+    for name, member in node.items():
+        if name not in ("examples", "example"):
+            yield from _examples(member)

@@ -1,0 +1,69 @@
+"""The API starts and answers while everything behind it is away."""
+
+import re
+
+import httpx
+import pytest
+
+from contracts.ids import order_id_for
+from tests.unit.api.conftest import Sign
+
+BODY = {
+    "lines": [{"sku": "TEE-BLACK-M", "quantity": 2}],
+    "payment_method": "pm_card_visa",
+    "ship_to": {"name": "Ada", "line1": "12 Long St", "city": "Oslo", "postal_code": "0150", "country": "NO"},
+}
+ORDER = f"/v1/orders/{order_id_for('ada', 'key')}"
+
+
+async def test_it_is_alive_but_not_ready(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/livez")).status_code == 200
+    ready = await http.get("/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json()["status"] == "unavailable"
+    assert set(ready.json()["checks"]) == {"postgres", "temporal", "worker"}
+    assert "ok" not in ready.json()["checks"].values()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/orders"),
+        ("GET", "/v1/orders"),
+        ("GET", ORDER),
+        ("POST", f"{ORDER}/cancel"),
+        ("POST", f"/v1/admin{ORDER[3:]}/approve"),
+        ("POST", f"/v1/admin{ORDER[3:]}/retry"),
+        ("GET", "/v1/catalogue"),
+    ],
+)
+async def test_whatever_needs_them_says_when_to_try_again(
+    http: httpx.AsyncClient, sign: Sign, method: str, path: str
+) -> None:
+    headers = {"Authorization": f"Bearer {sign('orders:write operator')}", "Idempotency-Key": "key"}
+
+    answer = await http.request(method, path, headers=headers, json=BODY if path == "/v1/orders" else None)
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "temporarily_unavailable"
+    assert re.fullmatch(r"[1-9]\d*", answer.headers["retry-after"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/openapi.json", "/nothing", "/v1/orders", "/v1/orders/", "/livez/"]
+)
+async def test_every_answer_carries_its_headers(http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.get(path, headers={"X-Request-Id": "my-id.1"})
+
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "unsafe-inline" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-request-id"] == "my-id.1"
+
+
+@pytest.mark.parametrize("asked", ["", "a" * 65, "a b", "{}", "é"])
+async def test_an_odd_request_id_is_replaced(http: httpx.AsyncClient, asked: str) -> None:
+    answer = await http.get("/nothing", headers=[(b"X-Request-Id", asked.encode())])
+
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]

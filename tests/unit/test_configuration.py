@@ -1,0 +1,24 @@
+"""docs/configuration.md says what settings.py does."""
+
+import re
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+
+from settings import ApiSettings, DatabaseSettings, OrderSettings, TemporalSettings, WorkerSettings
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = dict(re.findall(r"^\| `([A-Z_]+)` *\| +(\S*?) *\| .*\|$", DOCUMENT.read_text(), re.MULTILINE))
+
+    for settings in (DatabaseSettings, TemporalSettings, OrderSettings, ApiSettings, WorkerSettings):
+        for name, field in settings.model_fields.items():
+            variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()
+            default = "" if field.default in (PydanticUndefined, None) else f"`{_plain(field.default)}`"
+            assert documented.get(variable) == default, variable
+
+
+def _plain(default: object) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default)
