@@ -33,7 +33,7 @@ from settings import DatabaseSettings, ProviderCalls, TemporalSettings, WorkerSe
 from workflows.orders import OrderWorkflow
 
 # After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
-STICKY_TIMEOUT = timedelta(seconds=1)
+STICKY_TIMEOUT = timedelta(seconds=0.3)
 HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
 GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 

@@ -29,7 +29,8 @@ class OrderActivities:
         An order that cannot be met is rejected here and now: nothing was done that would have to be undone.
         """
         placed = booking.order
-        async with self.books.placed(placed) as order:
+        status = OrderStatus.AWAITING_APPROVAL if placed.needs_approval else OrderStatus.PROCESSING
+        async with self.books.placed(placed, status, booking.at) as order:
             if not order.has(EventType.ACCEPTED):
                 order.note(EventType.ACCEPTED, placed.accepted_at, str(placed.total))
                 short = await order.reserve_stock()
@@ -41,10 +42,8 @@ class OrderActivities:
                 else:
                     order.note(EventType.RESERVED, booking.at, f"{len(placed.lines)} lines")
                     if placed.needs_approval:
-                        order.status = OrderStatus.AWAITING_APPROVAL
                         order.note(EventType.APPROVAL_REQUESTED, booking.at, f"the total is {placed.total}")
                     else:
-                        order.status = OrderStatus.PROCESSING
                         order.announce(StepName.CHARGE, booking.at)
             return order.progress(booking.known)
 

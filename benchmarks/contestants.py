@@ -32,6 +32,12 @@ class Contestant(Protocol):
     async def completed(self, ids: Collection[str]) -> set[str]: ...
 
 
+async def completed_in(pool: asyncpg.Pool, table: str, ids: Collection[str]) -> set[str]:
+    """Looked up by primary key, so that the looking costs the same in both tables, however full they are."""
+    rows = await pool.fetch(f"SELECT id, status FROM {table} WHERE id = ANY($1)", list(ids))  # noqa: S608 - our tables
+    return {row["id"] for row in rows if row["status"] == "completed"}
+
+
 class ThroughHttp:
     """POST /v1/orders on kept-open connections: a bare client, so that it is the API that is measured."""
 
@@ -61,10 +67,7 @@ class ThroughHttp:
         return str(json.loads(answer)["id"])
 
     async def completed(self, ids: Collection[str]) -> set[str]:
-        rows = await self._pool.fetch(
-            "SELECT id FROM followthrough.orders WHERE id = ANY($1) AND status = 'completed'", list(ids)
-        )
-        return {row["id"] for row in rows}
+        return await completed_in(self._pool, "followthrough.orders", ids)
 
 
 class Floor:
@@ -84,7 +87,4 @@ class Floor:
         return order_id
 
     async def completed(self, ids: Collection[str]) -> set[str]:
-        rows = await self._pool.fetch(
-            "SELECT id FROM floor.orders WHERE id = ANY($1) AND status = 'completed'", list(ids)
-        )
-        return {row["id"] for row in rows}
+        return await completed_in(self._pool, "floor.orders", ids)

@@ -3,16 +3,22 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.books import Progress
 from contracts.orders import EventType, Failure, OrderLine, OrderStatus, Phase, PlaceOrder, TimelineEntry
-from contracts.steps import Outcome, Step, StepName, StepOutcome
+from contracts.steps import Outcome, Step, StepName
 from database import inventory
 from database.transaction import Connection, transaction
+
+# A row of `order_steps` in the shape of `Step`.
+STEP_AS_JSON = """
+    json_build_object('name', step, 'key', key, 'begun_at', begun_at, 'outcome', outcome, 'reference', reference,
+        'message', message)
+"""
 
 # Statements of a kind that every order needs are few and fixed: what is read or written together goes in one.
 _ENTER = """
@@ -20,32 +26,32 @@ _ENTER = """
         (id, customer_id, status, phase, lines, total, currency, ship_to, request_hash, request_id,
          created_at, updated_at)
     VALUES
-        ($1, $2, 'accepted', 'forward', $3, $4, $5, $6, $7, $8, $9, $9)
+        ($1, $2, $3, 'forward', $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT DO NOTHING
 """
 # The order's own row comes as it is under the lock. The rest comes as it was when the statement began, which is older
 # when the lock was waited for; `seen_revision` tells.
-_LOCK_AND_LOAD = """
+_LOCK_AND_LOAD = f"""
     SELECT status, phase, CAST(lines AS text), CAST(failure AS text), final_status, updated_at, revision,
         (SELECT revision FROM followthrough.orders WHERE id = $1) AS seen_revision,
-        (SELECT CAST(json_agg(events ORDER BY sequence) AS text)
-         FROM followthrough.order_events AS events WHERE order_id = $1) AS events,
-        (SELECT CAST(json_agg(steps ORDER BY begun_at, step) AS text)
-         FROM followthrough.order_steps AS steps WHERE order_id = $1) AS steps
+        (SELECT CAST(json_object_agg(key, entries ORDER BY sequence) AS text)
+         FROM followthrough.order_events AS entries WHERE order_id = $1) AS entries,
+        (SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, step) AS text)
+         FROM followthrough.order_steps WHERE order_id = $1) AS steps
     FROM followthrough.orders AS locked WHERE id = $1
     FOR UPDATE OF locked
-"""
+"""  # noqa: S608 - put together from constants
 _WRITE = """
     WITH noted AS (
         INSERT INTO followthrough.order_events (order_id, sequence, key, type, at, detail)
         SELECT $1, sequence, key, type, at, detail
-        FROM jsonb_to_recordset($2::jsonb)
-            AS event (sequence int, key text, type text, at timestamptz, detail text)
+        FROM jsonb_each($2::jsonb) AS new (key, entry),
+            jsonb_to_record(entry) AS entries (sequence int, type text, at timestamptz, detail text)
     ), stepped AS (
         INSERT INTO followthrough.order_steps (order_id, step, key, begun_at, outcome, reference, message)
-        SELECT $1, step, key, begun_at, outcome, reference, message
+        SELECT $1, name, key, begun_at, outcome, reference, message
         FROM jsonb_to_recordset($3::jsonb)
-            AS step (step text, key text, begun_at timestamptz, outcome text, reference text, message text)
+            AS step (name text, key text, begun_at timestamptz, outcome text, reference text, message text)
         ON CONFLICT (order_id, step) DO UPDATE SET
             key = excluded.key, begun_at = excluded.begun_at, outcome = excluded.outcome,
             reference = excluded.reference, message = excluded.message
@@ -53,55 +59,15 @@ _WRITE = """
     UPDATE followthrough.orders
     SET status = $4, phase = $5, failure = $6, final_status = $7,
         updated_at = $8, revision = revision + 1
-    WHERE id = $1
+    WHERE id = $1 AND $9
 """
-_STEP = """
-    SELECT step, key, begun_at, outcome, reference, message
-    FROM followthrough.order_steps WHERE order_id = $1 AND step = $2
-"""
-
-
-class _EventRow(TimelineEntry, frozen=True):
-    """A timeline entry with the key that makes writing it twice harmless."""
-
-    key: str
-
-    @property
-    def entry(self) -> TimelineEntry:
-        return TimelineEntry(sequence=self.sequence, at=self.at, type=self.type, detail=self.detail)
-
-
-class _StepRow(BaseModel, frozen=True):
-    step: StepName
-    key: str
-    begun_at: datetime
-    outcome: StepOutcome | None
-    reference: str | None
-    message: str | None
-
-    @classmethod
-    def of(cls, step: Step) -> Self:
-        return cls(step=step.name, **step.model_dump(exclude={"name"}))
-
+_STEP = f"""
+    SELECT CAST({STEP_AS_JSON} AS text) FROM followthrough.order_steps WHERE order_id = $1 AND step = $2
+"""  # noqa: S608
 
 _LINES = TypeAdapter(tuple[OrderLine, ...])
-_EVENT_ROWS = TypeAdapter(list[_EventRow])
-_STEP_ROWS = TypeAdapter(list[_StepRow])
-
-
-def entry_of(row: Any) -> TimelineEntry:
-    return TimelineEntry(sequence=row.sequence, at=row.at, type=EventType(row.type), detail=row.detail)
-
-
-def step_of(row: Any) -> Step:
-    return Step(
-        name=StepName(row.step),
-        key=row.key,
-        begun_at=row.begun_at,
-        outcome=StepOutcome(row.outcome) if row.outcome else None,
-        reference=row.reference,
-        message=row.message,
-    )
+_ENTRIES = TypeAdapter(dict[str, TimelineEntry])
+_STEPS = TypeAdapter(list[Step])
 
 
 class OrderNotFound(LookupError):
@@ -126,7 +92,8 @@ class OpenOrder:
         final_status: OrderStatus | None = None,
         updated_at: datetime,
         events: dict[str, TimelineEntry] | None = None,
-        steps: dict[StepName, Step] | None = None,
+        steps: Iterable[Step] = (),
+        entered: bool = False,
     ) -> None:
         self.id = order_id
         self.status = status
@@ -137,9 +104,15 @@ class OpenOrder:
         self.updated_at = updated_at
         self._connection = connection
         self._events = events or {}
-        self._steps = steps or {}
+        self._steps = {step.name: step for step in steps}
         self._new_events: list[str] = []
         self._changed_steps: set[StepName] = set()
+        self._just_entered = self._row if entered else None
+
+    @property
+    def _row(self) -> tuple[Any, ...]:
+        failure = self.failure.model_dump_json() if self.failure else None
+        return (self.status, self.phase, failure, self.final_status, self.updated_at)
 
     def has(self, event: EventType | str) -> bool:
         """Whether this event is in the timeline already: its booking was done before."""
@@ -152,7 +125,7 @@ class OpenOrder:
         that their attempts read before they waited for it: the time of an entry is never before its predecessor's.
         """
         key = key or event.value
-        at = max(at, self.updated_at)
+        at = max([at, *(entry.at for entry in self._events.values())])
         self._events[key] = TimelineEntry(sequence=len(self._events) + 1, at=at, type=event, detail=detail)
         self._new_events.append(key)
         self.updated_at = at
@@ -214,18 +187,15 @@ class OpenOrder:
         """Send what changed to Postgres."""
         if not (self._new_events or self._changed_steps):
             return
-        events = [_EventRow(key=key, **dict(self._events[key])) for key in self._new_events]
-        steps = [_StepRow.of(self._steps[name]) for name in sorted(self._changed_steps)]
+        row = self._row
         await self._connection.execute(
             _WRITE,
             self.id,
-            _EVENT_ROWS.dump_json(events).decode(),
-            _STEP_ROWS.dump_json(steps).decode(),
-            self.status,
-            self.phase,
-            self.failure.model_dump_json() if self.failure else None,
-            self.final_status,
-            self.updated_at,
+            _ENTRIES.dump_json({key: self._events[key] for key in self._new_events}).decode(),
+            _STEPS.dump_json([self._steps[name] for name in sorted(self._changed_steps)]).decode(),
+            *row,
+            # An order is mostly entered as its first booking leaves it.
+            row != self._just_entered,
         )
 
 
@@ -236,13 +206,14 @@ class Books:
         self._engine = engine
 
     @asynccontextmanager
-    async def placed(self, order: PlaceOrder) -> AsyncIterator[OpenOrder]:
-        """Open an order, entering it in the books when this is the first that they hear of it."""
+    async def placed(self, order: PlaceOrder, status: OrderStatus, at: datetime) -> AsyncIterator[OpenOrder]:
+        """Open an order, entering it in the books with this status when this is the first that they hear of it."""
         async with transaction(self._engine) as connection:
             entered = await connection.execute(
                 _ENTER,
                 order.order_id,
                 order.customer_id,
+                status,
                 _LINES.dump_json(order.lines).decode(),
                 order.total.amount,
                 order.total.currency,
@@ -250,6 +221,7 @@ class Books:
                 order.request_hash,
                 order.request_id,
                 order.accepted_at,
+                at,
             )
             if entered == "INSERT 0 0":
                 opened = await self._open(connection, order.order_id)
@@ -257,10 +229,11 @@ class Books:
                 opened = OpenOrder(
                     connection,
                     order.order_id,
-                    status=OrderStatus.ACCEPTED,
+                    status=status,
                     phase=Phase.FORWARD,
                     lines=order.lines,
-                    updated_at=order.accepted_at,
+                    updated_at=at,
+                    entered=True,
                 )
             yield opened
             await opened.write()
@@ -276,10 +249,10 @@ class Books:
     async def step(self, order_id: str, name: StepName) -> Step:
         """An announced step as it stands, without the order's lock. Raises OrderNotFound for one never announced."""
         async with transaction(self._engine) as connection:
-            row = await connection.fetchrow(_STEP, order_id, name)
-        if row is None:
+            step = await connection.fetchval(_STEP, order_id, name)
+        if step is None:
             raise OrderNotFound(order_id)
-        return step_of(_StepRow.model_validate(dict(row)))
+        return Step.model_validate_json(step)
 
     async def _open(self, connection: Connection, order_id: str) -> OpenOrder:
         row = await connection.fetchrow(_LOCK_AND_LOAD, order_id)
@@ -288,8 +261,6 @@ class Books:
             row = await connection.fetchrow(_LOCK_AND_LOAD, order_id)
         if row is None:
             raise OrderNotFound(order_id)
-        events = _EVENT_ROWS.validate_json(row["events"] or "[]")
-        steps = _STEP_ROWS.validate_json(row["steps"] or "[]")
         return OpenOrder(
             connection,
             order_id,
@@ -299,6 +270,6 @@ class Books:
             failure=Failure.model_validate_json(row["failure"]) if row["failure"] else None,
             final_status=OrderStatus(row["final_status"]) if row["final_status"] else None,
             updated_at=row["updated_at"],
-            events={event.key: event.entry for event in events},
-            steps={step.step: step_of(step) for step in steps},
+            events=_ENTRIES.validate_json(row["entries"] or "{}"),
+            steps=_STEPS.validate_json(row["steps"] or "[]"),
         )

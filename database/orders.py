@@ -1,20 +1,20 @@
 """The orders' read side: what lists and single look-ups answer from."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, and_, or_, select, text
+from sqlalchemy import Label, Select, and_, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueProduct
 from contracts.money import Money
-from contracts.orders import Address, Failure, Order, OrderLine, OrderStatus, Phase
-from database.books import entry_of, step_of
-from database.tables import order_events, order_steps, orders
+from contracts.orders import Address, Failure, Order, OrderLine, OrderStatus, Phase, TimelineEntry
+from contracts.steps import Step
+from database.books import STEP_AS_JSON
+from database.tables import orders
 
 _LOOK_UP = text("""
     SELECT
@@ -23,7 +23,18 @@ _LOOK_UP = text("""
             'sku', sku, 'name', name, 'price', json_build_object('amount', amount, 'currency', currency)
          )) AS text) FROM followthrough.catalogue_items WHERE sku = ANY(CAST(:skus AS text[]))) AS products
 """)
+# With the order's own row in one statement, and so of one moment: a status never contradicts its timeline.
+_TIMELINE: Label[Any] = literal_column(
+    "(SELECT CAST(json_agg(entries ORDER BY sequence) AS text)"
+    " FROM followthrough.order_events AS entries WHERE order_id = followthrough.orders.id)"
+).label("timeline")
+_STEPS: Label[Any] = literal_column(
+    f"(SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, step) AS text)"  # noqa: S608 - a constant
+    " FROM followthrough.order_steps WHERE order_id = followthrough.orders.id)"
+).label("steps")
 _PRODUCTS = TypeAdapter(list[CatalogueProduct])
+_ENTRIES_READ = TypeAdapter(tuple[TimelineEntry, ...])
+_STEPS_READ = TypeAdapter(tuple[Step, ...])
 
 
 @dataclass(frozen=True)
@@ -94,17 +105,7 @@ class OrderRepository:
             return [booked.order for booked in await self._load(connection, query)]
 
     async def _load(self, connection: AsyncConnection, query: Select[Any]) -> Sequence[BookedOrder]:
-        rows = (await connection.execute(query)).all()
-        ids = [row.id for row in rows]
-        events, steps = defaultdict(list), defaultdict(list)
-        for event in await connection.execute(
-            select(order_events).where(order_events.c.order_id.in_(ids)).order_by(order_events.c.sequence)
-        ):
-            events[event.order_id].append(entry_of(event))
-        for step in await connection.execute(
-            select(order_steps).where(order_steps.c.order_id.in_(ids)).order_by(order_steps.c.begun_at)
-        ):
-            steps[step.order_id].append(step_of(step))
+        rows = (await connection.execute(query.add_columns(_TIMELINE, _STEPS))).all()
         return [
             BookedOrder(
                 order=Order(
@@ -116,8 +117,8 @@ class OrderRepository:
                     total=Money(amount=row.total, currency=row.currency),
                     ship_to=Address.model_validate(row.ship_to),
                     failure=Failure.model_validate(row.failure) if row.failure else None,
-                    timeline=tuple(events[row.id]),
-                    steps=tuple(steps[row.id]),
+                    timeline=_ENTRIES_READ.validate_json(row.timeline or "[]"),
+                    steps=_STEPS_READ.validate_json(row.steps or "[]"),
                     created_at=row.created_at,
                     updated_at=row.updated_at,
                 ),

@@ -12,7 +12,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -82,11 +81,10 @@ order_events = Table(
     metadata,
     Column("order_id", ForeignKey("orders.id"), primary_key=True),
     Column("sequence", Integer, primary_key=True),
-    Column("key", Text, nullable=False, comment="what makes writing the event twice harmless"),
+    Column("key", Text, nullable=False, comment="of this event alone, within its order"),
     Column("type", String(32), nullable=False),
     Column("at", INSTANT, nullable=False),
     Column("detail", Text, nullable=False),
-    UniqueConstraint("order_id", "key"),
 )
 
 order_steps = Table(
@@ -94,7 +92,7 @@ order_steps = Table(
     metadata,
     Column("order_id", ForeignKey("orders.id"), primary_key=True),
     Column("step", String(32), primary_key=True),
-    Column("key", Text, nullable=False, unique=True),
+    Column("key", Text, nullable=False, comment="the idempotency key, of this step alone"),
     Column("begun_at", INSTANT, nullable=False, comment="when the key was announced; the call comes after"),
     Column("outcome", String(16), comment="null: not known"),
     Column("reference", Text, comment="the provider's id of the effect"),

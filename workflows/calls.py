@@ -19,7 +19,8 @@ BOOKS_LOCAL_WINDOW = timedelta(seconds=10)
 BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
 PROVIDER_LOCAL_TRY = timedelta(seconds=2)
 PROVIDER_TRY = timedelta(seconds=20)
-PROVIDER_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+# For attempts that were lost, with their worker or in silence; those that end say themselves when the next is due.
+PROVIDER_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=30))
 HEARTBEAT_TIMEOUT = timedelta(seconds=2)
 ONCE = RetryPolicy(maximum_attempts=1)
 

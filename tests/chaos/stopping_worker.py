@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import worker
-from contracts.orders import PlaceOrder
+from contracts.orders import OrderStatus, PlaceOrder
 from database.books import Books, OpenOrder
 from providers.carrier import Carrier
 from providers.payments import PaymentProvider
@@ -86,9 +87,9 @@ class WatchedBooks(Books):
         self._stop = stop
 
     @asynccontextmanager
-    async def placed(self, order: PlaceOrder) -> AsyncIterator[OpenOrder]:
+    async def placed(self, order: PlaceOrder, status: OrderStatus, at: datetime) -> AsyncIterator[OpenOrder]:
         await self._stop.keep()
-        async with super().placed(order) as opened:
+        async with super().placed(order, status, at) as opened:
             yield opened
         await self._stop.hold(Moment.AFTER_COMMIT)
 

@@ -63,20 +63,19 @@ def upgrade() -> None:
         "order_events",
         sa.Column("order_id", sa.String(length=30), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False, comment="what makes writing the event twice harmless"),
+        sa.Column("key", sa.Text(), nullable=False, comment="of this event alone, within its order"),
         sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["order_id"], ["followthrough.orders.id"], name="order_events_order_id_fkey"),
         sa.PrimaryKeyConstraint("order_id", "sequence", name="order_events_pkey"),
-        sa.UniqueConstraint("order_id", "key", name="order_events_order_id_key_key"),
         schema="followthrough",
     )
     op.create_table(
         "order_steps",
         sa.Column("order_id", sa.String(length=30), nullable=False),
         sa.Column("step", sa.String(length=32), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False, comment="the idempotency key, of this step alone"),
         sa.Column(
             "begun_at",
             sa.DateTime(timezone=True),
@@ -88,7 +87,6 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), nullable=True, comment="why the provider refused"),
         sa.ForeignKeyConstraint(["order_id"], ["followthrough.orders.id"], name="order_steps_order_id_fkey"),
         sa.PrimaryKeyConstraint("order_id", "step", name="order_steps_pkey"),
-        sa.UniqueConstraint("key", name="order_steps_key_key"),
         schema="followthrough",
     )
     op.create_table(
