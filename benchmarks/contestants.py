@@ -33,7 +33,6 @@ class Contestant(Protocol):
 
 
 async def completed_in(pool: asyncpg.Pool, table: str, ids: Collection[str]) -> set[str]:
-    """Looked up by primary key, so that the looking costs the same in both tables, however full they are."""
     rows = await pool.fetch(f"SELECT id, status FROM {table} WHERE id = ANY($1)", list(ids))  # noqa: S608 - our tables
     return {row["id"] for row in rows if row["status"] == "completed"}
 

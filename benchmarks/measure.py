@@ -14,6 +14,8 @@ OUTSTANDING = 100
 ORDER_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.02
 LOOK_CLOSELY_EVERY_S = 0.001
+QUIET_WITHIN_S = 30
+QUIET_CPU_S_PER_S = 0.15
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,17 @@ async def lone_orders(contestant: Contestant, orders: int) -> float:
             await asyncio.sleep(LOOK_CLOSELY_EVERY_S)
         times.append((time.perf_counter() - began) * 1_000)
     return statistics.median(times)
+
+
+async def quiet(pids: Mapping[str, int]) -> None:
+    """Wait until these processes have next to nothing to do: Temporal still tidies up after the last contestant."""
+    for _ in range(QUIET_WITHIN_S):
+        before = cpu_times(pids)
+        await asyncio.sleep(1)
+        after = cpu_times(pids)
+        if sum(after.values()) - sum(before.values()) < QUIET_CPU_S_PER_S:
+            return
+    raise TimeoutError(f"the stack was still busy {QUIET_WITHIN_S} s after the last order")
 
 
 def cpu_times(pids: Mapping[str, int]) -> dict[str, float]:

@@ -27,7 +27,7 @@ DYNAMIC_CONFIG = Path(__file__).with_name("dynamicconfig.yaml")
 # Each connection costs Postgres a few MB; 10 and 5 carry what two cores can do.
 SQL_CONNECTIONS = "10"
 VISIBILITY_CONNECTIONS = "5"
-SOFT_MEMORY_LIMIT = "256MiB"
+SOFT_MEMORY_LIMIT = "512MiB"
 SHARDS = 4
 ROLES = ("FRONTEND", "MATCHING", "HISTORY", "WORKER")
 # Of the caller's environment these alone reach the server: it reads many more, such as TEMPORAL_TLS_*, SQL_* and
