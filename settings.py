@@ -1,6 +1,6 @@
 """Every environment variable the API and the worker read, with its unit and default.
 
-Nothing else in the project reads the environment; docs/configuration.md is this file in prose.
+API and worker read the environment nowhere else; docs/configuration.md is this file in prose.
 """
 
 from enum import StrEnum

@@ -9,7 +9,7 @@ from activities.compensation import announce_next_compensation
 from contracts.books import Approve, BeginUndo, Booking, Park, Progress, Reserve, Resolve, Retry
 from contracts.errors import ErrorCode
 from contracts.orders import EventType, Failure, FailureCode, OrderStatus, Phase
-from contracts.steps import StepName, StepOutcome, find_step
+from contracts.steps import ABSENT, StepName, StepOutcome, find_step
 
 # Workflows import this module for its signatures; what it needs to run stays out of them.
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class OrderActivities:
         """
         placed = booking.order
         status = OrderStatus.AWAITING_APPROVAL if placed.needs_approval else OrderStatus.PROCESSING
-        async with self.books.placed(placed, status, booking.at) as order:
+        async with self.books.placed(placed, status, booking.at, activity.info().workflow_run_id or "") as order:
             if not order.has(EventType.ACCEPTED):
                 order.note(EventType.ACCEPTED, placed.accepted_at, str(placed.total))
                 short = await order.reserve_stock()
@@ -82,6 +82,9 @@ class OrderActivities:
         """Release the reservation, the first thing done and so the last undone, and close the order."""
         async with self.books.order(booking.order_id) as order:
             if order.phase is Phase.UNDOING:
+                # Announced for effects that, as it turned out, there were none of.
+                for step in [step for step in order.steps if step.outcome is None]:
+                    order.settle(step.name, ABSENT)
                 await _release(order, booking)
                 status = order.final_status or OrderStatus.CANCELLED
                 order.close(status, booking.at, order.failure.message if order.failure else "undone")

@@ -56,5 +56,7 @@ def address_key(host: str | None) -> str:
     except ValueError:
         return "address:unknown"
     if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return f"address:{address.ipv4_mapped}"
         return f"address:{ipaddress.ip_network((address, 64), strict=False).network_address}"
     return f"address:{address}"

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import structlog
+from structlog.contextvars import bind_contextvars
 from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateHandle,
@@ -17,25 +17,28 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.auth import Principal
-from api.errors import BooksContradict, NotAwaitingApproval, NotParked, Problem, TooLate
+from api.errors import BooksContradict, NotAwaitingApproval, NotParked, Problem, TemporarilyUnavailable, TooLate
 from api.order_reading import KnownOrder, OrderReader
 from api.order_resource import OrderResource
 from api.outages import asking_temporal, is_outage
 from contracts.operators import Decision, ResolveOrder, RetryOrder
-from contracts.orders import EventType, FailureCode, Order, OrderStatus
+from contracts.orders import EventType, FailureCode, Order, OrderStatus, Phase
 from workflows.orders import OrderWorkflow
 
 ACCEPTED_WITHIN_S = 5.0
 DONE_WITHIN_S = 4.0
 SIGNALLED_WITHIN_S = 5.0
+SEND_AGAIN_AFTER_S = 0.05
 
 REFUSALS: dict[str, type[Problem]] = {kind.code: kind for kind in (TooLate, NotParked, BooksContradict)}
-
-log = structlog.get_logger()
 
 
 class WorkflowEnded(Exception):
     """The order's workflow had ended, or ended before it could answer: what is written down is the answer."""
+
+
+class TakesLong(Exception):
+    """A workflow took the update up, or may have, and did not answer in the time that a client waits."""
 
 
 class OrderCommands:
@@ -45,7 +48,10 @@ class OrderCommands:
         self._reader = reader
 
     async def cancel(self, caller: Principal, order_id: str) -> OrderResource:
-        """Undo an order. Raises NotFound, TooLate, or Unreachable when no worker answers."""
+        """Undo an order.
+
+        Raises NotFound, TooLate, or Unreachable or TemporarilyUnavailable when nothing says (yet) whether it is undone.
+        """
         known = await self._reader.known(caller, order_id)
         if known.order.status.is_final:
             return _cancelled(known.order)
@@ -53,6 +59,16 @@ class OrderCommands:
             return await self._update(known, OrderWorkflow.cancel)
         except WorkflowEnded:
             return _cancelled((await self._reader.known(caller, order_id)).order)
+        except TakesLong:
+            # Our books decide whether the cancel came in time, so they can tell.
+            known = await self._reader.known(caller, order_id)
+            match known.order.phase:
+                case Phase.FORWARD:
+                    raise TemporarilyUnavailable from None
+                case Phase.UNDOING:
+                    return await self._reader.current(known)
+                case Phase.CLOSED:
+                    return _cancelled(known.order)
 
     async def decide(self, caller: Principal, order_id: str, *, approved: bool, note: str) -> OrderResource:
         """Approve or reject an order. Repeating a decision is harmless.
@@ -60,7 +76,7 @@ class OrderCommands:
         Raises NotFound, NotAwaitingApproval, or Unreachable.
         """
         known = await self._reader.known(caller, order_id)
-        if _may_await_approval(known):
+        if known.may_await_approval:
             decision = Decision(approved=approved, operator=caller.subject, note=note)
             try:
                 async with asking_temporal(SIGNALLED_WITHIN_S):
@@ -93,28 +109,31 @@ class OrderCommands:
             return await self._update(known, update, request)
         except WorkflowEnded:
             raise NotParked("It has ended.") from None
+        except TakesLong:
+            return await self._reader.current(await self._reader.known(caller, order_id))
 
     async def _update(self, known: KnownOrder, update: Any, *args: Any) -> OrderResource:
-        """Send an update, and answer with the order as the update leaves it, or as it is when that takes long.
+        """Send an update, and answer with the order as the update leaves it.
 
-        Raises the update's refusal, WorkflowEnded, or Unreachable when no worker takes it up.
+        Raises the update's refusal, WorkflowEnded, TakesLong, or Unreachable when no worker takes it up.
         """
         try:
             async with asking_temporal(ACCEPTED_WITHIN_S):
                 taken_up = await self._send(known.order.id, update, args)
+            bind_contextvars(run_id=taken_up.workflow_run_id)
             async with asyncio.timeout(DONE_WITHIN_S):
                 order: Order = await taken_up.result(rpc_timeout=timedelta(seconds=DONE_WITHIN_S))
             return OrderResource.from_workflow(order)
         except WorkflowUpdateFailedError as error:
             raise _refusal(error) from error
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            log.info("an update takes longer than its client waits")
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            raise TakesLong from error
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise WorkflowEnded from error
             if not is_outage(error):
                 raise
-        return await self._reader.current(known)
+            raise TakesLong from error
 
     async def _send(self, order_id: str, update: Any, args: Sequence[Any]) -> WorkflowUpdateHandle[Order]:
         """Send an update until a workflow takes it up. The caller bounds the time.
@@ -136,6 +155,7 @@ class OrderCommands:
             except RPCError as error:
                 if error.status is not RPCStatusCode.FAILED_PRECONDITION:
                     raise
+            await asyncio.sleep(SEND_AGAIN_AFTER_S)
 
 
 def _refusal(error: WorkflowUpdateFailedError) -> Exception:
@@ -150,10 +170,6 @@ def _cancelled(order: Order) -> OrderResource:
     if order.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
         return OrderResource.from_projection(order)
     raise TooLate(f"Its status is {order.status}.")
-
-
-def _may_await_approval(known: KnownOrder) -> bool:
-    return not known.booked or known.order.status in (OrderStatus.ACCEPTED, OrderStatus.AWAITING_APPROVAL)
 
 
 def _was_decided(order: Order, *, approved: bool) -> bool:

@@ -23,6 +23,7 @@ class OrderMemo(BaseModel, frozen=True):
     request_id: str
     lines: tuple[OrderLine, ...]
     total: Money
+    needs_approval: bool
     accepted_at: datetime
 
     @classmethod
@@ -33,6 +34,7 @@ class OrderMemo(BaseModel, frozen=True):
             request_id=placed.request_id,
             lines=placed.lines,
             total=placed.total,
+            needs_approval=placed.needs_approval,
             accepted_at=placed.accepted_at,
         )
 

@@ -35,7 +35,7 @@ class KnownOrder:
     """
 
     order: Order
-    booked: bool
+    may_await_approval: bool
     outage: Unreachable | None = None
 
 
@@ -80,13 +80,14 @@ class OrderReader:
         except Unreachable as error:
             outage = error
         if booked is not None:
-            known = KnownOrder(booked.order, booked=True)
+            bind_contextvars(run_id=booked.run_id)
+            known = KnownOrder(booked.order, may_await_approval=booked.order.status is OrderStatus.AWAITING_APPROVAL)
         else:
             # Between the acceptance and the first booking, or while our books are away, only Temporal knows.
             memo = await self.memo(order_id)
             if memo is None:
                 raise outage or NotFound
-            known = KnownOrder(memo.accepted_order(order_id), booked=False, outage=outage)
+            known = KnownOrder(memo.accepted_order(order_id), may_await_approval=memo.needs_approval, outage=outage)
         if not caller.owns(known.order.customer_id):
             raise NotFound
         return known

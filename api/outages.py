@@ -12,6 +12,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 # A statement that is given up takes SQLAlchemy up to 2 s more, to end its connection in good order.
 DATABASE_WITHIN_S = 3.0
+# No such table, no such column, no such schema (https://www.postgresql.org/docs/current/errcodes-appendix.html):
+# `followthrough migrate` has not been run yet.
+NOT_MIGRATED = ("42P01", "42703", "3F000")
 # Temporal's own deadline comes first; this one is for when it does not keep it.
 GRACE_S = 0.25
 
@@ -32,6 +35,8 @@ class Unreachable(Exception):
 def is_outage(error: BaseException) -> bool:
     """Whether this says that Postgres or Temporal is away or overwhelmed, so that trying again may help."""
     match error:
+        case DBAPIError(orig=original) if getattr(original, "sqlstate", None) in NOT_MIGRATED:
+            return True
         case DBAPIError():
             return not isinstance(error, DataError | IntegrityError | ProgrammingError)
         case RPCError():

@@ -21,7 +21,10 @@ POLLED_WITHIN = timedelta(seconds=75)
 
 
 class Readiness:
-    """Checks Postgres, Temporal and the workers, all at once."""
+    """Checks Postgres, Temporal and the workers, all at once.
+
+    Temporal lists a worker for as long as it may be waiting in a poll: one that died counts for up to 75 s more.
+    """
 
     def __init__(self, engine: AsyncEngine, temporal: Client) -> None:
         self._engine = engine
@@ -36,7 +39,7 @@ class Readiness:
 
     async def _postgres(self) -> str:
         async with self._engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+            await connection.execute(text("SELECT id FROM followthrough.orders LIMIT 0"))
         return OK
 
     async def _check_temporal(self) -> str:

@@ -62,8 +62,8 @@ def floor_worker(stack: dict[str, Any]) -> Iterator[int]:
 async def compare(home: Path, stack: dict[str, Any], floor_pid: int) -> dict[str, Any]:
     """Rounds of both in turn, so that a change of the machine's speed meets both."""
     token = sign_token(Home(home), "bench", ["orders:write", "operator"], 3_600)
-    # Orders are looked up by their primary key, so that watching costs the same on both sides: without statistics, which
-    # a new table lacks, Postgres would read all of it.
+    # Orders are looked up by their primary key, so that watching costs the same on both sides: without statistics,
+    # which a new table lacks, Postgres would read all of it.
     pool = await asyncpg.create_pool(
         stack["database_url"], min_size=1, max_size=2, server_settings={"enable_seqscan": "off"}
     )

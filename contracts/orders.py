@@ -214,9 +214,9 @@ class Order(BaseModel, frozen=True):
 
     @property
     def payment(self) -> Payment | None:
-        """None before a charge was announced."""
+        """None before a charge was announced, and when it is known that there was none."""
         charge, refund = self.step(StepName.CHARGE), self.step(StepName.REFUND)
-        if charge is None:
+        if charge is None or charge.outcome is StepOutcome.ABSENT:
             return None
         if refund is not None and refund.outcome is StepOutcome.SUCCEEDED:
             return Payment(status="refunded", amount=self.total, charge_id=charge.reference, refund_id=refund.reference)

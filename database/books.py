@@ -23,10 +23,10 @@ STEP_AS_JSON = """
 # Statements of a kind that every order needs are few and fixed: what is read or written together goes in one.
 _ENTER = """
     INSERT INTO followthrough.orders
-        (id, customer_id, status, phase, lines, total, currency, ship_to, request_hash, request_id,
+        (id, customer_id, status, phase, lines, total, currency, ship_to, request_hash, request_id, run_id,
          created_at, updated_at)
     VALUES
-        ($1, $2, $3, 'forward', $4, $5, $6, $7, $8, $9, $10, $11)
+        ($1, $2, $3, 'forward', $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT DO NOTHING
 """
 # The order's own row comes as it is under the lock. The rest comes as it was when the statement began, which is older
@@ -206,7 +206,9 @@ class Books:
         self._engine = engine
 
     @asynccontextmanager
-    async def placed(self, order: PlaceOrder, status: OrderStatus, at: datetime) -> AsyncIterator[OpenOrder]:
+    async def placed(
+        self, order: PlaceOrder, status: OrderStatus, at: datetime, run_id: str
+    ) -> AsyncIterator[OpenOrder]:
         """Open an order, entering it in the books with this status when this is the first that they hear of it."""
         async with transaction(self._engine) as connection:
             entered = await connection.execute(
@@ -220,6 +222,7 @@ class Books:
                 order.ship_to.model_dump_json(),
                 order.request_hash,
                 order.request_id,
+                run_id,
                 order.accepted_at,
                 at,
             )

@@ -39,10 +39,11 @@ _STEPS_READ = TypeAdapter(tuple[Step, ...])
 
 @dataclass(frozen=True)
 class BookedOrder:
-    """An order as our books have it, with the hash of the request that placed it."""
+    """An order as our books have it, with the hash of the request that placed it, and its workflow's run id."""
 
     order: Order
     request_hash: str
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class OrderRepository:
                     updated_at=row.updated_at,
                 ),
                 request_hash=row.request_hash,
+                run_id=row.run_id,
             )
             for row in rows
         ]

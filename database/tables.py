@@ -69,6 +69,7 @@ orders = Table(
     Column("revision", Integer, nullable=False, server_default="0", comment="counts the bookings"),
     Column("request_hash", String(64), nullable=False),
     Column("request_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False, comment="of the order's workflow"),
     Column("created_at", INSTANT, nullable=False),
     Column("updated_at", INSTANT, nullable=False),
     Index(None, "customer_id", "created_at", "id"),

@@ -9,6 +9,8 @@ from contracts.steps import Step
 from providers.http import send
 
 NAME = "the carrier"
+# What its statuses 409 and 422 say no to for good; anything else that it does not do is trouble of ours with it.
+REFUSALS = ("address_undeliverable", "already_dispatched")
 
 
 class Carrier:
@@ -53,7 +55,7 @@ class Carrier:
             raise ProviderSilent(f"{path} answered {response.status_code}")
         error = response.json().get("error", {})
         message = error.get("message", f"{path} answered {response.status_code}")
-        if response.status_code in (401, 403) or error.get("code") in ("invalid_request", "idempotency_key_reused"):
-            # Ours to mend, not the customer's to bear: retried, and then shown to an operator.
-            raise ProviderFailed(message)
-        raise ProviderRefused(message)
+        if response.status_code in (409, 422) and error.get("code") in REFUSALS:
+            raise ProviderRefused(message)
+        # Ours to mend, not the customer's to bear: retried, and then shown to an operator.
+        raise ProviderFailed(message)

@@ -117,7 +117,7 @@ class PaymentProvider:
             raise ProviderNeedsSearch(message)
         if error.get("code") == "idempotency_key_in_use":
             raise ProviderSilent(message)
-        if _is_refusal(path, error):
+        if _is_refusal(path, response.status_code, error):
             raise ProviderRefused(message)
         # A wrong API key or a request that Stripe does not understand is ours to mend, not the customer's to bear:
         # retried, and then shown to an operator.
@@ -131,7 +131,9 @@ class PaymentProvider:
         return list(response.json()["data"])
 
 
-def _is_refusal(path: str, error: dict[str, Any]) -> bool:
+def _is_refusal(path: str, status: int, error: dict[str, Any]) -> bool:
     """Whether it is this payment that Stripe says no to: https://docs.stripe.com/api/errors."""
+    if status in (401, 403) or error.get("type") == "idempotency_error":
+        return False
     about_this_payment = error.get("param") in ("amount", "payment_method")
     return path == "v1/refunds" or error.get("type") == "card_error" or about_this_payment

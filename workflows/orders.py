@@ -46,9 +46,14 @@ class OrderWorkflow:
         process = asyncio.create_task(self.follow_through())
         # A cancellation of the workflow (the Web UI's button) is a cancel request like any other: the process
         # decides, and is never torn down in the middle of a step.
-        while not (process.done() and workflow.all_handlers_finished()):
+
+        def over() -> bool:
+            # A bug fails the workflow task, where it is seen, rather than leave those who asked waiting for ever.
+            return process.done() and (process.exception() is not None or workflow.all_handlers_finished())
+
+        while not over():
             try:
-                await workflow.wait_condition(lambda: process.done() and workflow.all_handlers_finished())
+                await workflow.wait_condition(over)
             except asyncio.CancelledError:
                 self.cancel_requested = True
         process.result()
@@ -114,19 +119,23 @@ class OrderWorkflow:
     ) -> None:
         """Go on with a step until it is done or refused, over any number of operators' retries."""
         while self.order.phase is Phase.FORWARD and not self.settled(name):
-            if self.order.shipping_has_begun:
-                self.cancel_requested = False  # too late, and answered so
-            else:
-                await self.turn_round_if_cancelled()
+            self.forget_a_late_cancel()
+            await self.turn_round_if_cancelled()
             try:
                 await settle()
             except (Refused, Stopped):
                 continue
             except GaveUp as trouble:
+                self.forget_a_late_cancel()
                 await self.park(name, f"left to do: {left} ({trouble})")
         step = self.order.step(name)
         if self.order.phase is Phase.FORWARD and step is not None and step.outcome is StepOutcome.REFUSED:
             raise rejected(failure, step.message or "refused")
+
+    def forget_a_late_cancel(self) -> None:
+        """Once shipping has begun only a cancel that comes while the order is parked counts."""
+        if self.order.shipping_has_begun:
+            self.cancel_requested = False
 
     async def turn_round_if_cancelled(self) -> None:
         if self.cancel_requested:
@@ -227,7 +236,7 @@ class OrderWorkflow:
 
         def on_trouble() -> None:
             self.retrying = True
-            self.show(f"Has trouble to {what}; see the pending activity for attempts and the last error.")
+            self.show(f"Not done at once: {what}. See the pending activity for attempts and the last error.")
 
         try:
             progress = await call_provider(

@@ -87,9 +87,11 @@ class WatchedBooks(Books):
         self._stop = stop
 
     @asynccontextmanager
-    async def placed(self, order: PlaceOrder, status: OrderStatus, at: datetime) -> AsyncIterator[OpenOrder]:
+    async def placed(
+        self, order: PlaceOrder, status: OrderStatus, at: datetime, run_id: str
+    ) -> AsyncIterator[OpenOrder]:
         await self._stop.keep()
-        async with super().placed(order, status, at) as opened:
+        async with super().placed(order, status, at, run_id) as opened:
             yield opened
         await self._stop.hold(Moment.AFTER_COMMIT)
 

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), server_default="0", nullable=False, comment="counts the bookings"),
         sa.Column("request_hash", sa.String(length=64), nullable=False),
         sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False, comment="of the order's workflow"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="orders_pkey"),

@@ -18,7 +18,7 @@ async def test_a_booking_that_waited_for_another_one_sees_what_it_booked(shop: S
     placed = shop.order_of(await shop.goods()).placed
     books = Books(shop.engine)
     now = datetime.now(UTC)
-    async with books.placed(placed, OrderStatus.PROCESSING, now) as order:
+    async with books.placed(placed, OrderStatus.PROCESSING, now, "run") as order:
         order.note(EventType.ACCEPTED, now, "first")
 
     async def wait_for_the_lock() -> tuple[bool, str]:
@@ -38,7 +38,7 @@ async def test_a_booking_whose_attempt_began_before_the_last_entry_does_not_go_b
     placed = shop.order_of(await shop.goods()).placed
     books = Books(shop.engine)
     later = placed.accepted_at + timedelta(seconds=2)
-    async with books.placed(placed, OrderStatus.PROCESSING, placed.accepted_at) as order:
+    async with books.placed(placed, OrderStatus.PROCESSING, placed.accepted_at, "run") as order:
         order.note(EventType.ACCEPTED, placed.accepted_at, "first")
     async with books.order(placed.order_id) as order:
         order.note(EventType.RESERVED, later, "second")
