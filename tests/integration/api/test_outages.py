@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from database.engine import create_engine
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, assert_problem, new_key, order_body
 from tests.stack_session import RunningStack, bring_up, throw_away
 
@@ -132,3 +133,37 @@ async def test_no_worker_answers(own_stack: RunningStack, caller: Caller) -> Non
         assert_problem(cancel, 503, "temporarily_unavailable")
 
     await caller.until(placed["id"], "completed", "cancelled")
+
+
+async def test_before_the_first_booking_the_accepted_order_answers_for_itself(
+    own_stack: RunningStack, caller: Caller
+) -> None:
+    key, body = new_key(), order_body(SKU)
+    with frozen(own_stack, "worker"):
+        placed = await caller.place(body, key)
+        order_id = placed.json()["id"]
+        # What no catalogue has cannot have been ordered: it is another body, whatever becomes of the catalogue.
+        assert_problem(await caller.place(order_body("NO-SUCH-SKU"), key), 422, "idempotency_key_reused")
+        assert (await caller.place(body, key)).headers["idempotent-replayed"] == "true"
+        rejected = await caller.post(f"/v1/admin/orders/{order_id}/reject")
+        assert_problem(rejected, 409, "not_awaiting_approval")
+
+    await caller.until(order_id, "completed")
+
+
+async def test_a_database_that_was_not_migrated_is_not_ready(own_stack: RunningStack, caller: Caller) -> None:
+    engine = create_engine(own_stack.database_url, connections=1, application_name="test")
+    rename = "ALTER TABLE followthrough.{} RENAME TO {}"
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(rename.format("orders", "orders_away"))
+        await connection.commit()
+        try:
+            status, checks = await readiness(caller)
+            assert (status, checks["temporal"]) == (503, "ok")
+            assert checks["postgres"] != "ok"
+            assert_problem(await caller.get("/v1/orders"), 503, "temporarily_unavailable")
+        finally:
+            await connection.exec_driver_sql(rename.format("orders_away", "orders"))
+            await connection.commit()
+    await engine.dispose()
+    await until_ready(caller)

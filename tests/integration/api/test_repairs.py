@@ -2,9 +2,14 @@
 
 from datetime import timedelta
 
+import httpx
+from sqlalchemy import select
+
 from contracts.orders import OrderStatus
+from database.tables import orders
 from tests.acceptance.client import Caller, Door, assert_problem
 from tests.shop import Shop, ShopOrder
+from tests.stack_session import RunningStack
 
 FOR_LONG = 1_000
 
@@ -64,3 +69,19 @@ async def test_a_workflow_that_did_not_come_from_the_api_is_no_order_until_it_is
     assert_problem(await operator.get(f"/v1/orders/{order.id}"), 404, "not_found")
     await order.settled()
     assert (await operator.order(order.id))["status"] == "completed"
+
+
+async def test_a_cancel_that_our_books_have_not_decided_is_not_answered_as_if_they_had(
+    shop: Shop, http: httpx.AsyncClient, stack: RunningStack
+) -> None:
+    order = await shop.place(amount=60_000)
+    customer = Caller(http, stack, order.placed.customer_id, "orders:write")
+    await order.until(OrderStatus.AWAITING_APPROVAL)
+    url = f"/v1/orders/{order.id}/cancel"
+
+    async with shop.engine.begin() as connection:
+        await connection.execute(select(orders.c.id).where(orders.c.id == order.id).with_for_update())
+        assert_problem(await customer.post(url), 503, "temporarily_unavailable")
+
+    assert (await order.settled()).status is OrderStatus.CANCELLED
+    assert (await customer.post(url)).json()["status"] == "cancelled"

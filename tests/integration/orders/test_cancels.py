@@ -76,6 +76,21 @@ async def test_the_cancel_button_may_be_pressed_during_any_step(shop: Shop, step
     assert [evidence for _, evidence in raced if not books_agree(evidence)] == []
 
 
+async def test_a_button_pressed_too_late_does_not_cancel_the_order_when_it_parks_later(shop: Shop) -> None:
+    order = await shop.order(amount=AMOUNT, retry_window_s=2)
+    await order.meets("ship", "error_before", times=1_000)
+    await order.start()
+    # The local try is over: the shipment is being retried where operators see it.
+    await shop.ledger.until_asked(order.id, 2)
+    await order.handle.cancel()
+    await order.parked()
+
+    await shop.ledger.behave()
+    await order.retry()
+
+    assert (await order.settled()).status is OrderStatus.COMPLETED
+
+
 async def test_cancels_at_the_very_start_leave_nothing_half_done(shop: Shop) -> None:
     async def race(order: ShopOrder) -> tuple[str, Evidence]:
         await order.start()

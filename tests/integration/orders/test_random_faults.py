@@ -201,6 +201,14 @@ def test_timelines_have_no_gap_and_never_go_back(examples: Examples) -> None:
     assert not list(broken(examples, holds))
 
 
+def test_an_order_that_came_to_its_end_by_itself_leaves_no_call_in_doubt(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        in_doubt = [step for step in evidence.booked.steps if step.outcome is None]
+        return "resolved" in evidence.timeline or not in_doubt
+
+    assert not list(broken(examples, holds))
+
+
 def test_compensations_come_in_reverse(examples: Examples) -> None:
     backwards = [EventType.SHIPMENT_CANCELLED, EventType.REFUNDED, EventType.RESERVATION_RELEASED]
 

@@ -54,4 +54,6 @@ def test_an_ipv6_caller_cannot_change_addresses_within_its_network() -> None:
     assert address_key("2001:db8::1") == address_key("2001:db8::ffff:2")
     assert address_key("2001:db8:0:1::1") != address_key("2001:db8::1")
     assert address_key("192.0.2.1") != address_key("192.0.2.2")
+    # As a listener for both protocols shows an IPv4 caller.
+    assert address_key("::ffff:192.0.2.1") == address_key("192.0.2.1")
     assert address_key(None) == address_key("a unix socket")
