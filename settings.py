@@ -65,6 +65,7 @@ class ApiSettings(BaseSettings):
     jwt_audience: str = "followthrough-api"
     rate_limit_per_second: PositiveFloat = 200.0
     rate_limit_burst: PositiveInt = 1_000
+    sign_ups_per_minute: PositiveInt = Field(default=60, description="for an address")
 
 
 class WorkerSettings(BaseSettings):

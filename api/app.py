@@ -40,8 +40,9 @@ def create_app() -> FastAPI:
     )
     verifier = TokenVerifier(SigningKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
+    sign_ups = RateLimiter(per_second=settings.sign_ups_per_minute / 60, burst=settings.sign_ups_per_minute)
     # The last one added is the outermost.
-    app.add_middleware(Gate, verifier=verifier, limiter=limiter)
+    app.add_middleware(Gate, verifier=verifier, limiter=limiter, sign_ups=sign_ups)
     app.add_middleware(RequestMiddleware)
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)

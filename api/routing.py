@@ -48,7 +48,7 @@ def requires_token() -> Callable[[Endpoint], Endpoint]:
 
 
 def open_to_all() -> Callable[[Endpoint], Endpoint]:
-    """Declare that an endpoint, outside of /v1, wants no token."""
+    """Declare that an endpoint wants no token. Within /v1 the gate has to know of it, too."""
     return _declare(Access(token=False))
 
 

@@ -1,4 +1,7 @@
-"""Before anything of a request to /v1 is looked at: who calls, and whether they call too often."""
+"""Before anything of a request to /v1 is looked at: who calls, and whether they call too often.
+
+A few paths of /v1 are open: who signs up has no token yet, and who calls `/v1/inbound` signs the body instead.
+"""
 
 import math
 
@@ -10,21 +13,32 @@ from api.errors import Problem, RateLimited
 from api.limits import RateLimiter, address_key
 
 GUARDED = "/v1"
+SIGN_UP = ("POST", "/v1/accounts")
+OPEN = (SIGN_UP, ("POST", "/v1/accounts/confirm"))
+OPEN_BELOW = "/v1/inbound/"
+
+
+def is_open(method: str, path: str) -> bool:
+    """Whether this needs no token."""
+    if path.startswith(OPEN_BELOW) or (method, path) in OPEN:
+        return True
+    return path != GUARDED and not path.startswith(f"{GUARDED}/")
 
 
 class Gate:
     """Lets only callers with a valid token into /v1, known path or not; the route says which scope it wants."""
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier, limiter: RateLimiter) -> None:
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, limiter: RateLimiter, sign_ups: RateLimiter) -> None:
         self._app = app
         self._verifier = verifier
         self._limiter = limiter
+        self._sign_ups = sign_ups
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             principal: Principal | None = None
             refusal: Problem | None = None
-            if scope["path"] == GUARDED or scope["path"].startswith(f"{GUARDED}/"):
+            if not is_open(scope.get("method", ""), scope["path"]):
                 try:
                     principal = await self._verifier.verify(Headers(scope=scope).get("Authorization"))
                 except Problem as problem:
@@ -38,6 +52,7 @@ class Gate:
     def _limit(self, scope: Scope, principal: Principal | None) -> None:
         client = scope.get("client")
         key = f"subject:{principal.subject}" if principal else address_key(client[0] if client else None)
-        wait_s = self._limiter.take(key)
+        limiter = self._sign_ups if (scope.get("method"), scope["path"]) == SIGN_UP else self._limiter
+        wait_s = limiter.take(key)
         if wait_s is not None:
             raise RateLimited(f"Wait {wait_s:.2f} s.", headers={"Retry-After": str(math.ceil(wait_s))})
