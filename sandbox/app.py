@@ -1,4 +1,4 @@
-"""The sandbox's HTTP face: both providers, the faults and the ledger."""
+"""The sandbox's HTTP face: payments and carrier, the faults, the ledger and the inbox."""
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -8,6 +8,7 @@ from starlette.routing import Mount, Route
 
 from sandbox.carrier import Carrier
 from sandbox.faults import FaultPlan, Faults
+from sandbox.inbox import Inbox
 from sandbox.ledger import Ledger
 from sandbox.payments import Payments
 from sandbox.waiting import Waiting
@@ -38,7 +39,9 @@ class FrontDesk:
 
     async def requests(self, request: Request) -> Response:
         query = request.query_params
-        rows = self.ledger.requests(query.get("order_id"), query.get("provider"), query.get("operation"))
+        rows = self.ledger.requests(
+            query.get("order_id"), query.get("provider"), query.get("operation"), query.get("to")
+        )
         return JSONResponse({"requests": rows})
 
     async def list_faults(self, _: Request) -> Response:
@@ -64,11 +67,11 @@ def _fields(error: ValidationError) -> list[dict[str, str]]:
     ]
 
 
-def build_app(ledger: Ledger, waiting: Waiting) -> Starlette:
-    faults = Faults()
+def build_app(ledger: Ledger, faults: Faults, waiting: Waiting) -> Starlette:
     return Starlette(
         routes=[
             *FrontDesk(ledger, faults).routes(),
+            *Inbox(ledger).routes(),
             Mount("/payments", routes=Payments(ledger, faults, waiting).routes()),
             Mount("/carrier", routes=Carrier(ledger, faults, waiting).routes()),
         ]

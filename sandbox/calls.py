@@ -17,12 +17,16 @@ def now() -> str:
 
 @dataclass(slots=True)
 class Call:
-    """A request that reached a provider. `operation` is also `search` for the requests that only look."""
+    """A request that reached a provider. `operation` is also `search` for the requests that only look.
+
+    Of a mail, `key` is its Message-ID and `to` the recipient.
+    """
 
     provider: Provider
     operation: str
     key: str | None = None
     order_id: str | None = None
+    to: str | None = None
     fault: Behaviour | None = None
     replayed: bool = False
     at: str = field(default_factory=now)

@@ -91,7 +91,7 @@ class Carrier:
             known = self._under(call.key, wanted)
         except CarrierError as error:
             return self._reply(call, error.answer)
-        fault = self.faults.take(Operation.SHIP, call.order_id, ONLY_ON_A_DECISION if known else frozenset())
+        fault = self.faults.take(Operation.SHIP, {call.order_id}, ONLY_ON_A_DECISION if known else frozenset())
         key = call.key
 
         def book(declined: bool) -> Answer:
@@ -116,7 +116,7 @@ class Carrier:
         call.order_id = shipment.order_id
         decided = shipment.status == "cancelled"
         fault = self.faults.take(
-            Operation.CANCEL_SHIPMENT, call.order_id, ONLY_ON_A_DECISION if decided else frozenset()
+            Operation.CANCEL_SHIPMENT, {call.order_id}, ONLY_ON_A_DECISION if decided else frozenset()
         )
 
         def cancel(declined: bool) -> Answer:

@@ -4,7 +4,7 @@ They live in memory alone: a restarted sandbox behaves well.
 """
 
 import itertools
-from collections.abc import Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -17,6 +17,7 @@ class Provider(StrEnum):
 
     PAYMENTS = "payments"
     CARRIER = "carrier"
+    EMAIL = "email"
 
 
 class Operation(StrEnum):
@@ -26,6 +27,7 @@ class Operation(StrEnum):
     REFUND = "refund"
     SHIP = "ship"
     CANCEL_SHIPMENT = "cancel_shipment"
+    SEND = "send"
 
 
 class Behaviour(StrEnum):
@@ -43,9 +45,12 @@ class Behaviour(StrEnum):
 OPERATIONS = {
     Provider.PAYMENTS: (Operation.CHARGE, Operation.REFUND),
     Provider.CARRIER: (Operation.SHIP, Operation.CANCEL_SHIPMENT),
+    Provider.EMAIL: (Operation.SEND,),
 }
 
-EVERY_ORDER = "*"
+EVERYTHING = "*"
+
+LONGEST_DELAY_S = 3600
 
 DEFAULT_DELAYS_S = {Behaviour.SLOW: 3.0, Behaviour.TIMEOUT_AFTER: 60.0, Behaviour.RATE_LIMIT: 1.0}
 
@@ -60,9 +65,17 @@ class FaultPlan(BaseModel):
     behaviour: Behaviour
     times: Annotated[int, Field(ge=1)] | None = Field(default=1, description="null: until the faults are cleared")
     delay_s: float | None = Field(
-        default=None, ge=0, le=3600, allow_inf_nan=False, description="for slow, timeout_after and rate_limit"
+        default=None,
+        ge=0,
+        le=LONGEST_DELAY_S,
+        allow_inf_nan=False,
+        description="for slow, timeout_after and rate_limit",
     )
-    match: str = Field(default=EVERY_ORDER, min_length=1, description="an order id, or * for every order")
+    match: str = Field(
+        default=EVERYTHING,
+        min_length=1,
+        description="an order id, for mail a recipient's address or a Message-ID, or * for everything",
+    )
 
     @field_validator("operation")
     @classmethod
@@ -95,9 +108,9 @@ class Fault:
     def is_spent(self) -> bool:
         return self.plan.times is not None and self.fired >= self.plan.times
 
-    def concerns(self, operation: Operation, order_id: str | None) -> bool:
+    def concerns(self, operation: Operation, subjects: Collection[str | None]) -> bool:
         """An operation belongs to one provider, so its name is enough."""
-        return self.plan.operation is operation and self.plan.match in (EVERY_ORDER, order_id)
+        return self.plan.operation is operation and (self.plan.match == EVERYTHING or self.plan.match in subjects)
 
     def as_json(self) -> dict[str, object]:
         return {"id": self.id, **self.plan.model_dump(mode="json"), "fired": self.fired}
@@ -122,15 +135,16 @@ class Faults:
         self._faults.clear()
 
     def take(
-        self, operation: Operation, order_id: str | None, out_of_reach: Set[Behaviour] = frozenset()
+        self, operation: Operation, subjects: Collection[str | None], out_of_reach: Set[Behaviour] = frozenset()
     ) -> Fault | None:
         """Use up the oldest fault that concerns this request, if any.
 
+        `subjects` is what the request is about: its order, or the recipients and Message-ID of a mail.
         `out_of_reach` names behaviours that cannot show on it (a stored answer cannot be declined any more); such
         faults wait for a request they can change, so that `fired` never counts one that did nothing.
         """
         for fault in self._faults:
-            if fault.concerns(operation, order_id) and not fault.is_spent and fault.behaviour not in out_of_reach:
+            if fault.concerns(operation, subjects) and not fault.is_spent and fault.behaviour not in out_of_reach:
                 fault.fired += 1
                 return fault
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.calls import Answer, Call
+from sandbox.mails import Mail
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment_intents (
@@ -32,9 +33,13 @@ CREATE TABLE IF NOT EXISTS shipments (
     order_id TEXT NOT NULL, status TEXT NOT NULL, tracking_number TEXT NOT NULL, parcels TEXT NOT NULL,
     created_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS shipments_of_order ON shipments (order_id);
+CREATE TABLE IF NOT EXISTS emails (
+    number INTEGER PRIMARY KEY, message_id TEXT, "to" TEXT NOT NULL, "from" TEXT NOT NULL, subject TEXT NOT NULL,
+    headers TEXT NOT NULL, text TEXT, html TEXT, received_at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS emails_of_recipient ON emails ("to");
 CREATE TABLE IF NOT EXISTS requests (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, provider TEXT NOT NULL, operation TEXT NOT NULL, order_id TEXT,
-    key TEXT, fault TEXT, status INTEGER, replayed INTEGER NOT NULL);
+    key TEXT, fault TEXT, status INTEGER, replayed INTEGER NOT NULL, "to" TEXT);
 CREATE INDEX IF NOT EXISTS requests_of_order ON requests (order_id);
 """
 
@@ -42,9 +47,15 @@ _CHARGES = "SELECT key, order_id, amount, status FROM payment_intents WHERE stat
 _REFUNDS = "SELECT key, order_id, amount, status FROM refunds WHERE true"
 _SHIPMENTS = "SELECT key, order_id, status FROM shipments WHERE status <> 'refused'"
 _REQUESTS = (
-    "SELECT at, provider, operation, order_id, key, fault, status, replayed FROM requests "
-    "WHERE provider = coalesce(:provider, provider) AND operation = coalesce(:operation, operation)"
+    'SELECT at, provider, operation, order_id, "to", key, fault, status, replayed FROM requests '
+    "WHERE provider = coalesce(:provider, provider) AND operation = coalesce(:operation, operation) "
+    'AND (:to IS NULL OR "to" = :to)'
 )
+_EMAILS = 'SELECT message_id, "to", subject FROM emails'
+_MESSAGES = (
+    'SELECT message_id, "to", "from", subject, text, html, received_at FROM emails WHERE (:to IS NULL OR "to" = :to)'
+)
+_NEWEST_EMAILS = 'SELECT * FROM emails WHERE (:to IS NULL OR "to" = :to) ORDER BY number DESC LIMIT :limit'
 _SHIPMENT = "SELECT id, key, fingerprint, order_id, status, tracking_number, parcels, created_at FROM shipments WHERE "
 _OF_ORDER = " AND order_id = :order_id"
 _IN_ORDER_OF_ARRIVAL = " ORDER BY number"
@@ -83,6 +94,7 @@ class Ledger:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_SCHEMA)
+        self._add_what_older_ledgers_lack()
 
     def close(self) -> None:
         self._database.close()
@@ -101,29 +113,40 @@ class Ledger:
     def log(self, call: Call, status: int | None) -> None:
         """Note a request; `status` is None when it was met with silence."""
         self._database.execute(
-            "INSERT INTO requests (at, provider, operation, order_id, key, fault, replayed, status) "
-            "VALUES (:at, :provider, :operation, :order_id, :key, :fault, :replayed, :status)",
+            'INSERT INTO requests (at, provider, operation, order_id, "to", key, fault, replayed, status) '
+            "VALUES (:at, :provider, :operation, :order_id, :to, :key, :fault, :replayed, :status)",
             {**asdict(call), "status": status},
         )
 
-    def requests(self, order_id: str | None, provider: str | None, operation: str | None) -> list[dict[str, object]]:
+    def requests(
+        self, order_id: str | None, provider: str | None, operation: str | None, to: str | None
+    ) -> list[dict[str, object]]:
         """The request log, oldest first, narrowed by what is given."""
-        rows = self._of_order(_REQUESTS, order_id, provider=provider, operation=operation)
+        rows = self._of_order(_REQUESTS, order_id, provider=provider, operation=operation, to=to)
         return [{**row, "replayed": bool(row["replayed"])} for row in rows]
 
     def effects(self, order_id: str | None) -> dict[str, list[dict[str, Any]]]:
-        """One row per effect, oldest first, never per request; what was refused had no effect."""
+        """One row per effect, oldest first, never per request; what was refused had no effect.
+
+        A mail belongs to no order, so those of an order are none.
+        """
         return {
             "charges": self._of_order(_CHARGES, order_id),
             "refunds": self._of_order(_REFUNDS, order_id),
             "shipments": self._of_order(_SHIPMENTS, order_id),
-            "emails": [],
+            "emails": self._rows(_EMAILS + _IN_ORDER_OF_ARRIVAL) if order_id is None else [],
         }
 
     def _of_order(self, query: str, order_id: str | None, **filters: str | None) -> list[dict[str, Any]]:
         narrowed = query if order_id is None else query + _OF_ORDER
-        rows = self._database.execute(narrowed + _IN_ORDER_OF_ARRIVAL, {"order_id": order_id, **filters})
-        return [dict(row) for row in rows]
+        return self._rows(narrowed + _IN_ORDER_OF_ARRIVAL, order_id=order_id, **filters)
+
+    def _rows(self, query: str, **parameters: str | int | None) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._database.execute(query, parameters)]
+
+    def _add_what_older_ledgers_lack(self) -> None:
+        if not any(column["name"] == "to" for column in self._rows("PRAGMA table_info(requests)")):
+            self._database.execute('ALTER TABLE requests ADD COLUMN "to" TEXT')
 
     def payment_answer(self, key: str) -> StoredAnswer | None:
         row = self._database.execute(
@@ -202,6 +225,27 @@ class Ledger:
     def shipments(self, order_id: str) -> list[Shipment]:
         rows = self._database.execute(_SHIPMENT + "order_id = ? AND status <> 'refused' ORDER BY number", (order_id,))
         return [Shipment(**row) for row in rows]
+
+    def add_email(self, mail: Mail, to: str, received_at: str) -> None:
+        """Keep one delivery to one recipient; a mail that is sent again is a row again."""
+        self._database.execute(
+            'INSERT INTO emails (message_id, "to", "from", subject, headers, text, html, received_at) '
+            "VALUES (:message_id, :to, :sender, :subject, :headers, :text, :html, :received_at)",
+            {**asdict(mail), "to": to, "received_at": received_at},
+        )
+
+    def has_email(self, message_id: str | None, to: str) -> bool:
+        """Whether this very mail has reached this recipient before."""
+        query = 'SELECT 1 FROM emails WHERE "to" = :to AND message_id = :message_id LIMIT 1'
+        return bool(self._rows(query, to=to, message_id=message_id))
+
+    def messages(self, to: str | None) -> list[dict[str, Any]]:
+        """Every mail that was delivered, or those to one recipient, newest last."""
+        return self._rows(_MESSAGES + _IN_ORDER_OF_ARRIVAL, to=to)
+
+    def newest_emails(self, to: str | None, limit: int) -> list[dict[str, Any]]:
+        """The last ones to arrive, newest first, with their headers."""
+        return self._rows(_NEWEST_EMAILS, to=to, limit=limit)
 
 
 def _read(text: str) -> dict[str, Any]:

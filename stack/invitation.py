@@ -21,6 +21,7 @@ def invitation(home: Home, state: State) -> str:
         "API docs": state.api_url and f"{state.api_url}/docs",
         "Web UI": state.temporal_ui_url,
         "sandbox": state.sandbox_url,
+        "inbox": state.sandbox_url and f"{state.sandbox_url}/inbox",
         "logs": str(home.logs),
         "stop with": f"{command % 'down'}   (or Ctrl-C where `up` runs in the foreground)",
     }

@@ -9,6 +9,7 @@ from stack.environment import (
     DATABASE_URL,
     PAYMENTS_URL,
     PORT_VARIABLES,
+    SMTP_HOST,
     TEMPORAL_ADDRESS,
     TEMPORAL_NAMESPACE,
     TEMPORAL_UI_URL,
@@ -31,7 +32,7 @@ def absent_processes(environment: Mapping[str, str], without: Collection[str]) -
             absent["postgres"] = BROUGHT_ALONG
     if TEMPORAL_UI_URL in environment:
         absent["temporal-ui"] = BROUGHT_ALONG
-    if PAYMENTS_URL in environment and CARRIER_URL in environment:
+    if all(provider in environment for provider in (PAYMENTS_URL, CARRIER_URL, SMTP_HOST)):
         absent["sandbox"] = BROUGHT_ALONG
     return absent
 
@@ -56,6 +57,7 @@ def lay_out(state: State, environment: Mapping[str, str], absent: Mapping[str, s
     state.temporal_ui_url = environment.get(TEMPORAL_UI_URL, _url(ports["temporal_ui"]))
     state.database_url = environment.get(DATABASE_URL)
     state.sandbox_url = None if "sandbox" in absent else _url(ports["sandbox"])
+    state.smtp_address = None if "sandbox" in absent else f"{LOOPBACK}:{ports['sandbox_smtp']}"
     state.metrics = {
         name: f"{_url(ports[f'{name}_metrics'])}/metrics" for name in ("api", "worker") if name not in absent
     }

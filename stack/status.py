@@ -44,6 +44,7 @@ class Status:
     temporal_ui_url: str | None
     database_url: str | None
     sandbox_url: str | None
+    smtp_address: str | None
     metrics: dict[str, str]
     processes: dict[str, ProcessStatus]
 
@@ -66,6 +67,7 @@ async def look(home: Home) -> Status:
         temporal_ui_url=state.temporal_ui_url,
         database_url=state.database_url,
         sandbox_url=state.sandbox_url,
+        smtp_address=state.smtp_address,
         metrics=state.metrics,
         processes=dict(zip(PROCESS_NAMES, processes, strict=True)),
     )

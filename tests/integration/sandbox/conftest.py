@@ -6,9 +6,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import httpx
 import pytest
 
@@ -22,11 +24,12 @@ def json_of(response: httpx.Response) -> Json:
 
 
 class Sandbox:
-    """The sandbox over HTTP, as its clients and the tests of other parts see it."""
+    """The sandbox over HTTP and SMTP, as its clients and the tests of other parts see it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, http: httpx.AsyncClient) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, http: httpx.AsyncClient, smtp_port: int) -> None:
         self.process = process
         self.http = http
+        self.smtp_port = smtp_port
 
     async def charge(
         self, order_id: str, key: str | None = None, *, step: str = "charge", **changed: str
@@ -68,8 +71,32 @@ class Sandbox:
             f"/carrier/v1/shipments/{shipment}/cancel", headers={"Idempotency-Key": f"{order_id}/cancel_shipment"}
         )
 
-    async def fault(self, order_id: str, provider: str, operation: str, behaviour: str, **more: object) -> Json:
-        plan = {"provider": provider, "operation": operation, "behaviour": behaviour, "match": order_id, **more}
+    async def send(self, to: str, message_id: str = "<welcome@followthrough.example>") -> str:
+        """Send a mail over a connection of its own and return the server's last words; raises what aiosmtplib does."""
+        client = self.smtp()
+        await client.connect()
+        try:
+            _, reply = await client.send_message(mail(to, message_id))
+            return reply
+        finally:
+            # Not with QUIT, which a server that keeps silent doesn't answer.
+            client.close()
+
+    def smtp(self) -> aiosmtplib.SMTP:
+        """A client that is not connected yet."""
+        return aiosmtplib.SMTP(hostname="127.0.0.1", port=self.smtp_port, start_tls=False, timeout=10)
+
+    async def inbox(self, to: str) -> list[Json]:
+        response = await self.http.get("/inbox.json", params={"to": to})
+        return list(json_of(response)["messages"])
+
+    async def attempts(self, to: str) -> list[Json]:
+        """What the request log holds of mails to this recipient."""
+        response = await self.http.get("/requests", params={"to": to})
+        return list(json_of(response)["requests"])
+
+    async def fault(self, match: str, provider: str, operation: str, behaviour: str, **more: object) -> Json:
+        plan = {"provider": provider, "operation": operation, "behaviour": behaviour, "match": match, **more}
         response = await self.http.post("/faults", json=plan)
         assert response.status_code == 201, response.text
         return json_of(response)
@@ -97,6 +124,18 @@ class Sandbox:
         return list(json_of(found)["data"])
 
 
+def mail(to: str, message_id: str) -> EmailMessage:
+    """A mail in two forms, with letters that are no ASCII in its subject and text."""
+    message = EmailMessage()
+    message["From"] = "Føllowthrough <hello@followthrough.example>"
+    message["To"] = to
+    message["Subject"] = "Velkommen, Åse"
+    message["Message-ID"] = message_id
+    message.set_content("Bekreft på:\nhttps://shop.example/confirm?token=abc_-9\n")
+    message.add_alternative("<p>Bekreft <a href='https://shop.example/confirm?token=abc_-9'>på</a></p>\n", "html")
+    return message
+
+
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -107,10 +146,9 @@ def _free_port() -> int:
 @asynccontextmanager
 async def running_sandbox(ledger: Path) -> AsyncIterator[Sandbox]:
     """A process of its own, killed at the end if it is still there."""
-    port = _free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sandbox", "--port", str(port), "--ledger", str(ledger)
-    )
+    port, smtp_port = _free_port(), _free_port()
+    options = ("--port", str(port), "--smtp-port", str(smtp_port), "--ledger", str(ledger))
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", *options)
     headers = {"Authorization": "Bearer sk_test_followthrough"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as http:
         try:
@@ -118,7 +156,7 @@ async def running_sandbox(ledger: Path) -> AsyncIterator[Sandbox]:
                 while not await _answers(http):
                     assert process.returncode is None, "the sandbox ended while starting"
                     await asyncio.sleep(0.01)
-            yield Sandbox(process, http)
+            yield Sandbox(process, http, smtp_port)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
@@ -156,3 +194,9 @@ def order_numbers() -> Iterator[int]:
 def order_id(order_numbers: Iterator[int]) -> str:
     """An order no other test uses."""
     return f"ord_{next(order_numbers):026d}"
+
+
+@pytest.fixture
+def to(order_numbers: Iterator[int]) -> str:
+    """A recipient no other test uses."""
+    return f"ase+{next(order_numbers)}@mail.example"

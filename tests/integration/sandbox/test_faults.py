@@ -258,9 +258,10 @@ async def test_an_invalid_request_uses_up_no_fault(sandbox: Sandbox, order_id: s
 @pytest.mark.parametrize(
     ("changed", "field", "allowed"),
     [
-        ({"provider": "bank"}, "provider", "'payments' or 'carrier'"),
+        ({"provider": "bank"}, "provider", "'payments', 'carrier' or 'email'"),
         ({"operation": "ship"}, "operation", "'charge' or 'refund'"),
-        ({"operation": "send"}, "operation", "'charge'"),
+        ({"operation": "send"}, "operation", "'charge' or 'refund' for provider 'payments'"),
+        ({"provider": "email"}, "operation", "'send' for provider 'email'"),
         ({"behaviour": "explode"}, "behaviour", "'decline'"),
         ({"times": 0}, "times", "greater than or equal to 1"),
         ({"times": "2"}, "times", "valid integer"),

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Match
 
 from sandbox.app import build_app
+from sandbox.faults import Faults
 from sandbox.ledger import Ledger
 from sandbox.waiting import Waiting
 from stack import temporal_server
@@ -169,7 +170,7 @@ def test_the_sandbox_answers_its_health_check(services: Services, tmp_path: Path
     url = _health_url(services["sandbox"])
 
     with closing(Ledger(tmp_path / "ledger.sqlite3")) as ledger:
-        assert _has_route(build_app(ledger, Waiting()), url.path)
+        assert _has_route(build_app(ledger, Faults(), Waiting()), url.path)
     assert str(url.port) == _option(services["sandbox"]["command"], "--port")
 
 
