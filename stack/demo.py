@@ -1,4 +1,4 @@
-"""`followthrough demo`: six orders through the real stack, watched live, and the books checked at the end."""
+"""`followthrough demo`: six orders and a sign-up through the real stack, and the books checked at the end."""
 
 import asyncio
 import time
@@ -15,6 +15,7 @@ from contracts.ids import order_id_for, order_workflow_id
 from stack import launch
 from stack.demo_balance import balance, stock_of
 from stack.demo_view import DemoView, open_view, print_places
+from stack.demo_welcome import welcome
 from stack.home import Home, State
 from stack.tokens import sign_token
 
@@ -113,10 +114,18 @@ class _Demo:
             )
             with open_view(self.orders, self._web_ui_link) as view:
                 problems = await self._follow(customer, operator, sandbox, temporal, view)
+            if self.state.smtp_address is not None:
+                problems += await welcome(str(self.state.api_url), sandbox)
             ledger = (await sandbox.get("/ledger")).raise_for_status().json()
         after = await stock_of(str(self.state.database_url), self._skus)
         problems += balance(self.orders, ledger, before, after)
-        print_places({"Web UI": str(self.state.temporal_ui_url), "API docs": f"{self.state.api_url}/docs"})
+        print_places(
+            {
+                "Web UI": str(self.state.temporal_ui_url),
+                "API docs": f"{self.state.api_url}/docs",
+                "inbox": f"{self.state.sandbox_url}/inbox",
+            }
+        )
         return problems
 
     async def _follow(

@@ -15,6 +15,8 @@ def test_the_demo_ends_well_and_leaves_nothing_running(tmp_path: Path) -> None:
     assert "see http://127.0.0.1:" in done.stdout, "the order that is retried has its link into the Web UI"
     for ending in ("completed", "payment_declined", "shipping_failed", "cancelled_by_customer"):
         assert ending in done.stdout
+    assert "Welcome! Please confirm your address" in done.stdout
+    assert "is confirmed" in done.stdout
     assert all(process["pid"] is None for process in status(home)["processes"].values())
 
 

@@ -29,7 +29,9 @@ def test_a_killed_process_is_started_again_on_its_port(running_home: Path, name:
     eventually(is_back)
     after = status(running_home)
     assert Home(running_home).state().ports == ports
-    assert after["processes"][name]["restarts"] == before["processes"][name]["restarts"] + 1
+    restarts = after["processes"][name]["restarts"] - before["processes"][name]["restarts"]
+    # Postgres does not start before the last backend of the killed one is gone.
+    assert restarts == 1 or (name == "postgres" and restarts > 1)
     addresses = [key for key in before if key.endswith(("_url", "_address"))]
     assert [after[key] for key in addresses] == [before[key] for key in addresses]
 

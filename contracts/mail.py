@@ -1,0 +1,48 @@
+"""Mails to the owners of accounts, as workflows know them: no address, name or text."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+
+class MailKind(StrEnum):
+    WELCOME = "welcome"
+    REMINDER = "reminder"
+    RESEND = "resend"
+    ADDRESS_TAKEN = "address_taken"
+    ORDER_CONFIRMATION = "order_confirmation"
+    SHIPPING_NOTICE = "shipping_notice"
+    ENDPOINT_DISABLED = "endpoint_disabled"
+
+
+class AccountMail(BaseModel, frozen=True):
+    """One logical mail to an account's owner, about an order if it has one.
+
+    `number` tells mails of one kind apart; what is equal is the same mail.
+    """
+
+    account_id: str
+    kind: MailKind
+    number: int = 1
+    order_id: str | None = None
+
+    @property
+    def message_key(self) -> str:
+        """What its Message-ID begins with."""
+        return f"{self.order_id or self.account_id}.{self.kind}.{self.number}"
+
+
+class MailOutcome(StrEnum):
+    """What became of a logical mail; `unwanted` when its account was deleted, or needs it no more."""
+
+    SENT = "sent"
+    BOUNCED = "bounced"
+    UNWANTED = "unwanted"
+
+
+class MailDeferred(Exception):
+    """Not delivered this time; trying again may help. The text names no address."""
+
+
+class MailBounced(Exception):
+    """Refused for good by the recipient's server. The text names no address."""

@@ -1,0 +1,31 @@
+"""What a transaction leaves to be done outside of Postgres: written with the change, done after it is committed."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class OutboxKind(StrEnum):
+    """What is to be done; the payload of each holds ids alone."""
+
+    ACCOUNT_CREATED = "account_created"
+    ADDRESS_TAKEN = "address_taken"
+    ACCOUNT_CONFIRMED = "account_confirmed"
+    ACCOUNT_RESEND = "account_resend"
+    ACCOUNT_DELETED = "account_deleted"
+    INBOUND_EVENT = "inbound_event"
+    EVENT = "event"
+    DELIVERY = "delivery"
+    ENDPOINT_DISABLED = "endpoint_disabled"
+
+
+class OutboxRow(BaseModel, frozen=True):
+    """One thing to do. Rows of one `aggregate` are done one after the other, in the order they were written."""
+
+    id: int
+    aggregate: str
+    kind: str
+    payload: dict[str, Any]
+    created_at: datetime

@@ -1,0 +1,35 @@
+"""Mails to an account about its orders."""
+
+from contracts.orders import OrderStatus
+from tests.accounts import NewAccount
+from tests.shop import Shop
+
+
+async def test_an_account_is_told_that_its_order_is_accepted_and_on_its_way(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    order = await shop.place(customer_id=account.id, quantity=2)
+
+    welcome, confirmation, notice = sorted(
+        await account.until_mails("welcome", "order_confirmation", "shipping_notice", in_any_order=True),
+        key=lambda mail: ["welcome", "order_confirmation", "shipping_notice"].index(mail["message_id"].split(".")[1]),
+    )
+
+    assert welcome["to"] == confirmation["to"] == notice["to"] == account.email
+    assert confirmation["message_id"].startswith(f"<{order.id}.order_confirmation.1@")
+    assert order.id in confirmation["subject"]
+    assert "2 x T-shirt, 19.99 usd each" in confirmation["text"]
+    assert "Total: 39.98 usd" in confirmation["text"]
+    assert "39.98 usd" in confirmation["html"]
+    assert order.id in notice["subject"]
+
+
+async def test_a_rejected_order_is_not_confirmed(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    rejected = await shop.place(customer_id=account.id, on_hand=0)
+    assert (await rejected.settled()).status is OrderStatus.REJECTED
+    order = await shop.place(customer_id=account.id)
+
+    mails = await account.until_mails("welcome", "order_confirmation", "shipping_notice", in_any_order=True)
+
+    assert not [mail for mail in mails if rejected.id in mail["message_id"]]
+    assert [mail for mail in mails if order.id in mail["message_id"]]

@@ -1,0 +1,182 @@
+"""The welcome of an account: what is mailed when, and how it ends. Days are skipped on the real server."""
+
+import asyncio
+import base64
+import json
+from datetime import timedelta
+
+import pytest
+from temporalio.testing import TimeSkipper
+
+from contracts.accounts import AccountStatus
+from tests.accounts import NewAccount, kinds_of, token_in
+from tests.shop import WITHIN_S, Shop
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+async def skip(account: NewAccount, time: timedelta) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        assert await TimeSkipper(account.shop.client).fast_forward(account.handle, time)
+
+
+async def test_a_sign_up_is_welcomed_once(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+
+    [mail] = await account.until_mails("welcome")
+
+    assert mail["to"] == account.email
+    assert "Ada Lovelace" in mail["text"]
+    assert "Ada Lovelace" in mail["html"]
+    assert token_in(mail)
+
+
+async def test_a_confirmation_ends_the_welcome_without_further_mail(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+
+    await account.confirm()
+
+    assert await account.outcome() is AccountStatus.CONFIRMED
+    assert kinds_of(await account.mails()) == ["welcome"]
+
+
+async def test_reminders_come_after_one_day_and_three_and_the_account_expires_after_seven(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+
+    await skip(account, DAY - HOUR)
+    assert kinds_of(await account.mails()) == ["welcome"]
+    await skip(account, 2 * HOUR)
+    await account.until_mails("welcome", "reminder")
+    await skip(account, 2 * DAY)
+    mails = await account.until_mails("welcome", "reminder", "reminder")
+    assert len({mail["message_id"] for mail in mails}) == 3
+    assert await account.handle.query("status") == AccountStatus.PENDING
+    async with asyncio.timeout(WITHIN_S):
+        await TimeSkipper(shop.client).fast_forward(account.handle, 4 * DAY)
+
+    assert await account.outcome() is AccountStatus.EXPIRED
+    kept = await account.repository.find(account.id)
+    assert kept is not None
+    assert kept.status is AccountStatus.EXPIRED
+    assert len(await account.mails()) == 3
+
+
+async def test_a_confirmation_after_a_reminder_counts(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+    await skip(account, DAY + HOUR)
+    await account.until_mails("welcome", "reminder")
+
+    await account.confirm()
+
+    assert await account.outcome() is AccountStatus.CONFIRMED
+
+
+async def test_a_resent_link_is_a_mail_of_its_own(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+
+    assert await account.repository.resend(account.id)
+
+    first, second = await account.until_mails("welcome", "resend")
+    assert token_in(first) == token_in(second)
+    assert first["subject"] == second["subject"]
+
+
+async def test_a_deleted_account_gets_no_further_mail(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+
+    assert await account.repository.delete(account.id)
+
+    assert await account.outcome() is None
+    assert kinds_of(await account.mails()) == ["welcome"]
+
+
+@pytest.mark.parametrize("behaviour", ["rate_limit", "error_before", "unavailable"])
+async def test_a_mail_that_is_put_off_is_sent_again(shop: Shop, behaviour: str) -> None:
+    email = f"{behaviour}-{id(shop)}@example.com"
+    await shop.ledger.misbehave(email, "send", behaviour, times=2)
+
+    account = await NewAccount.signed_up(shop, email)
+
+    await account.until_mails("welcome")
+
+
+async def test_a_mail_whose_answer_was_lost_is_repeated_as_the_same_mail(shop: Shop) -> None:
+    email = f"lost-{id(shop)}@example.com"
+    await shop.ledger.misbehave(email, "send", "error_after")
+
+    account = await NewAccount.signed_up(shop, email)
+
+    first, second = await account.until_mails("welcome", "welcome")
+    assert first["message_id"] == second["message_id"]
+
+
+async def test_a_mail_that_is_refused_for_good_is_not_repeated(shop: Shop) -> None:
+    email = f"bounced-{id(shop)}@example.com"
+    await shop.ledger.misbehave(email, "send", "decline", times=None)
+
+    account = await NewAccount.signed_up(shop, email)
+    await account.begun()
+    # The next thing that it does is done, so the first mail is over.
+    await account.confirm()
+
+    assert await account.outcome() is AccountStatus.CONFIRMED
+    assert await account.mails() == []
+    history = (await account.history()).to_json()
+    assert history.count("EVENT_TYPE_ACTIVITY_TASK_STARTED") == 1
+
+
+async def test_with_the_mail_server_away_for_an_hour_every_mail_arrives_in_the_end(shop: Shop) -> None:
+    emails = [f"away-{number}-{id(shop)}@example.com" for number in range(5)]
+    for email in emails:
+        await shop.ledger.misbehave(email, "send", "unavailable", times=None)
+    accounts = [await NewAccount.signed_up(shop, email) for email in emails]
+    for account in accounts:
+        await account.begun()
+        await skip(account, HOUR)
+        assert await account.mails() == []
+
+    await shop.ledger.behave()
+    for account in accounts:
+        await skip(account, timedelta(minutes=6))
+        await account.until_mails("welcome")
+
+
+async def test_no_history_holds_an_address_a_name_or_a_text(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await shop.ledger.misbehave(account.email, "send", "rate_limit")
+    await account.until_mails("welcome")
+    again = await NewAccount.signed_up(shop, account.email)
+    await account.until_mails("welcome", "address_taken")
+    await account.confirm()
+    await account.outcome()
+
+    taken = shop.client.list_workflows(f"WorkflowId STARTS_WITH 'mail/{account.id}'")
+    handles = [account.handle, *[shop.client.get_workflow_handle(found.id) async for found in taken]]
+    histories = [(await handle.fetch_history()).to_json() for handle in handles]
+    assert len(histories) == 2
+    for words in (account.email, account.email.split("@")[0], "Lovelace", "signing up", "token="):
+        assert not [history for history in histories if words in _decoded(history)], words
+    assert again.id not in "".join(histories)
+
+
+def _decoded(history: str) -> str:
+    """The history with its payloads readable."""
+
+    def readable(value: object) -> object:
+        match value:
+            case {"data": str(data), "metadata": dict(), **rest}:
+                return {"data": base64.b64decode(data).decode(), **rest}
+            case dict():
+                return {name: readable(member) for name, member in value.items()}
+            case list():
+                return [readable(member) for member in value]
+            case _:
+                return value
+
+    return json.dumps(readable(json.loads(history)), ensure_ascii=False)
