@@ -3,9 +3,13 @@
 API and worker read the environment nowhere else; docs/configuration.md is this file in prose.
 """
 
+import base64
+from collections.abc import Mapping
+from email.utils import parseaddr
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -14,6 +18,14 @@ class ProviderCalls(StrEnum):
 
     LOCAL_FIRST = "local_first"
     REGULAR = "regular"
+
+
+class SmtpSecurity(StrEnum):
+    """How the connection to the mail server is kept from eavesdroppers: after STARTTLS, from its first byte, not."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
 
 
 class DatabaseSettings(BaseSettings):
@@ -66,6 +78,12 @@ class ApiSettings(BaseSettings):
     rate_limit_per_second: PositiveFloat = 200.0
     rate_limit_burst: PositiveInt = 1_000
     sign_ups_per_minute: PositiveInt = Field(default=60, description="for an address")
+    payments_webhook_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="whsec_..., as Stripe shows it; without it no event is believed"
+    )
+    carrier_webhook_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="whsec_ and base64; without it no event is believed"
+    )
 
 
 class WorkerSettings(BaseSettings):
@@ -85,3 +103,139 @@ class WorkerSettings(BaseSettings):
     payments_api_key: SecretStr
     carrier_url: str
     carrier_api_key: SecretStr
+
+
+class ConfirmationSettings(BaseSettings):
+    """What the links that confirm an address are signed with; the API and the worker need the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    confirmation_secret: SecretStr = Field(min_length=32, description="random characters")
+
+
+class MailSettings(BaseSettings):
+    """The mail server, and what is written in every mail."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout_s: PositiveFloat = Field(default=20.0, description="for each step of handing a mail in")
+    mail_from: str = Field(default="Followthrough <hello@followthrough.example>", description="an RFC 5322 mailbox")
+    confirmation_url: str = Field(
+        default="http://127.0.0.1:8000/confirm", description="the page that confirmation links lead to"
+    )
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_mailbox(cls, text: str) -> str:
+        if "@" not in parseaddr(text)[1]:
+            raise ValueError("must be a mailbox, such as Shop <hello@example.com>")
+        return text
+
+    @property
+    def mail_domain(self) -> str:
+        """What our Message-IDs end in."""
+        return parseaddr(self.mail_from)[1].rpartition("@")[2]
+
+
+class WebhookSettings(BaseSettings):
+    """Where webhooks may be sent; the API and the worker need the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_WEBHOOKS_", extra="ignore")
+
+    allowed_hosts: str | None = Field(
+        default=None, description="host:port,...: receivers exempt from the rules of scheme, address and port"
+    )
+    https_only: bool = True
+    ports: str = Field(default="443,80,8000-9999", description="ports and ranges of ports")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_ports(cls, text: str | None) -> str | None:
+        for entry in _entries(text):
+            host, _, port = entry.rpartition(":")
+            if not host or not _is_port(port):
+                raise ValueError("must be host:port entries, separated by commas")
+        return text
+
+    @field_validator("ports")
+    @classmethod
+    def _are_ports(cls, text: str) -> str:
+        for entry in _entries(text):
+            _port_range(entry)
+        return text
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        return frozenset(_entries(self.allowed_hosts))
+
+    @property
+    def port_ranges(self) -> tuple[range, ...]:
+        return tuple(_port_range(entry) for entry in _entries(self.ports))
+
+
+class WebhookWorkerSettings(BaseSettings):
+    """What sending webhooks takes, and the receivers that a deployment has of its own."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_WEBHOOKS_", extra="ignore", hide_input_in_errors=True)
+
+    database_connections: PositiveInt = 5
+    system_receivers: str | None = Field(default=None, description="name=url,...; a comma in a URL is written %2C")
+    system_secrets: SecretStr | None = Field(default=None, description="name=whsec_...,...: one for each receiver")
+
+    @model_validator(mode="after")
+    def _each_has_its_secret(self) -> Self:
+        urls, secrets = _pairs(self.system_receivers), _pairs(self._secrets_text)
+        if urls.keys() != secrets.keys():
+            raise ValueError("system_receivers and system_secrets must have the same names")
+        for secret in secrets.values():
+            if not _is_signing_secret(secret):
+                raise ValueError("each of system_secrets must be whsec_ and base64 of 24 to 64 bytes")
+        return self
+
+    @property
+    def receivers(self) -> Mapping[str, tuple[str, str]]:
+        """URL and secret of each, by its name."""
+        secrets = _pairs(self._secrets_text)
+        return {name: (url, secrets[name]) for name, url in _pairs(self.system_receivers).items()}
+
+    @property
+    def _secrets_text(self) -> str | None:
+        return self.system_secrets.get_secret_value() if self.system_secrets else None
+
+
+def _entries(text: str | None) -> list[str]:
+    return [entry.strip() for entry in (text or "").split(",") if entry.strip()]
+
+
+def _pairs(text: str | None) -> dict[str, str]:
+    """name=value entries. Raises ValueError for one of another form, or a name that comes twice."""
+    found = [(name.strip(), value.strip()) for name, _, value in (entry.partition("=") for entry in _entries(text))]
+    if not all(name and value for name, value in found) or len(dict(found)) < len(found):
+        raise ValueError("must be name=value entries with different names, separated by commas")
+    return dict(found)
+
+
+def _port_range(entry: str) -> range:
+    """A port, or a range of ports. Raises ValueError."""
+    first, dash, last = entry.partition("-")
+    last = last if dash else first
+    if not (_is_port(first) and _is_port(last) and int(first) <= int(last)):
+        raise ValueError("must be ports and ranges such as 443,8000-9999")
+    return range(int(first), int(last) + 1)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 2**16
+
+
+def _is_signing_secret(text: str) -> bool:
+    prefix, _, encoded = text.partition("_")
+    try:
+        return prefix == "whsec" and 24 <= len(base64.b64decode(encoded, validate=True)) <= 64
+    except ValueError:
+        return False

@@ -12,25 +12,62 @@ import httpx
 import structlog
 import uvloop
 from temporalio.client import Client
+from temporalio.common import MetricMeter
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.account_mails import AccountMailActivities
+from activities.account_outbox import AccountOutbox
+from activities.accounts import AccountActivities
 from activities.activity_log import ActivityLog
+from activities.email.messages import AccountMailWriter
 from activities.heartbeats import Heartbeats
+from activities.inbound import InboundEvents
 from activities.orders import OrderActivities
+from activities.outbox_relay import OutboxRelay, in_turn
+from activities.payment_events import PaymentEvents
 from activities.payments import PaymentActivities
 from activities.provider_calls import ProviderCaller
 from activities.shipping import ShippingActivities
+from activities.webhook_fan_out import WebhookFanOut
+from activities.webhook_receivers import SystemReceiver, keep_receivers
+from activities.webhooks import WebhookActivities
 from contracts import queues
+from contracts.accounts import WelcomeRules
+from contracts.outbox import OutboxKind
+from database.accounts import AccountRepository
+from database.attention import AttentionRepository
 from database.books import Books
 from database.engine import create_engine
+from database.inbound import InboundRepository
+from database.mails import MailRepository
+from database.orders import OrderRepository
+from database.outbox import Outbox
+from database.webhook_attempts import AttemptRepository
+from database.webhook_deliveries import DeliveryRepository
+from database.webhook_endpoints import EndpointRepository
 from logs import configure_logging
 from providers.carrier import Carrier
+from providers.email import Mailer, SmtpServer
 from providers.payments import PaymentProvider
-from settings import DatabaseSettings, ProviderCalls, TemporalSettings, WorkerSettings
+from providers.webhook_sender import WebhookSender
+from providers.webhook_urls import WebhookUrlPolicy
+from settings import (
+    ConfirmationSettings,
+    DatabaseSettings,
+    MailSettings,
+    ProviderCalls,
+    SmtpSecurity,
+    TemporalSettings,
+    WebhookSettings,
+    WebhookWorkerSettings,
+    WorkerSettings,
+)
+from workflows.delivery import DeliveryWorkflow
 from workflows.orders import OrderWorkflow
+from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
 # After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
 STICKY_TIMEOUT = timedelta(seconds=0.3)
@@ -40,6 +77,10 @@ GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 # A backlog waits in Temporal, where waiting costs nothing, not here: each order under way has local activities to run
 # within its workflow task's 2 s, and too many at once would miss that, and do their work again.
 ORDERS_AT_ONCE = 20
+# Each has a connection of its own to the mail server.
+MAILS_AT_ONCE = 10
+# They mostly wait for receivers. One that never answers takes ten of these at most.
+WEBHOOKS_AT_ONCE = 500
 
 log = structlog.get_logger()
 
@@ -55,28 +96,37 @@ async def _main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     settings = WorkerSettings()
-    async with workers(settings, await _connect(settings)):
-        log.info("worker started", queues=[queues.ORDERS, queues.PAYMENTS, queues.CARRIER])
-        await stopping.wait()
+    runtime = _runtime(settings)
+    async with workers(settings, await _connect(runtime), runtime.metric_meter) as relaying:
+        log.info("worker started", queues=queues.ALL)
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)
+        if relaying.done():
+            # It never ends by itself: better a fresh process than a worker that leaves the outbox lying.
+            relaying.result()
     log.info("worker stopped")
 
 
-async def _connect(settings: WorkerSettings) -> Client:
-    temporal = TemporalSettings()
+def _runtime(settings: WorkerSettings) -> Runtime:
     metrics = PrometheusConfig(bind_address=f"{settings.metrics_host}:{settings.worker_metrics_port}")
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+
+
+async def _connect(runtime: Runtime) -> Client:
+    temporal = TemporalSettings()
     return await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
         data_converter=pydantic_data_converter,
         # Our messages are a few kilobytes: compressing them takes both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
-        runtime=Runtime(telemetry=TelemetryConfig(metrics=metrics)),
+        runtime=runtime,
     )
 
 
 @contextlib.asynccontextmanager
-async def workers(settings: WorkerSettings, client: Client) -> AsyncIterator[None]:
-    """Poll every task queue while the context is open."""
+async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) -> AsyncIterator[asyncio.Task[None]]:
+    """Poll every task queue, and do what comes into the outbox, while the context is open. Yields the latter task."""
     engine = create_engine(
         DatabaseSettings().database_url.get_secret_value(),
         connections=settings.worker_database_connections,
@@ -108,6 +158,30 @@ async def workers(settings: WorkerSettings, client: Client) -> AsyncIterator[Non
     )
     shipping = ShippingActivities(Carrier(carrier_client, timeout_s=settings.provider_timeout_s), books, caller())
 
+    repository = AccountRepository(engine)
+    accounts = AccountActivities(repository)
+    account_mails = AccountMailActivities(
+        _mailer(), _account_mail_writer(), repository, OrderRepository(engine), MailRepository(engine)
+    )
+    inbound = InboundEvents(InboundRepository(engine), PaymentEvents(books, AttentionRepository(engine), client))
+    webhooks = WebhookWorkerSettings()
+    # Of their own: however many webhooks there are, no order waits for a connection because of them.
+    webhook_engine = create_engine(
+        DatabaseSettings().database_url.get_secret_value(),
+        connections=webhooks.database_connections,
+        application_name="followthrough webhooks",
+    )
+    deliveries = WebhookActivities(AttemptRepository(webhook_engine), _webhook_sender())
+    fan_out = WebhookFanOut(client, DeliveryRepository(webhook_engine))
+    account_outbox = AccountOutbox(client)
+    handlers = {
+        **account_outbox.handlers,
+        **fan_out.handlers,
+        OutboxKind.EVENT: in_turn(fan_out.event, account_outbox.order_event),
+        OutboxKind.INBOUND_EVENT: inbound.handle,
+    }
+    relay = OutboxRelay(Outbox(engine), handlers, meter)
+
     order_activities: list[Callable[..., Any]] = [
         orders.reserve,
         orders.approve,
@@ -130,6 +204,7 @@ async def workers(settings: WorkerSettings, client: Client) -> AsyncIterator[Non
     )
     async with contextlib.AsyncExitStack() as running:
         running.push_async_callback(engine.dispose)
+        running.push_async_callback(webhook_engine.dispose)
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
         for worker in (
@@ -145,6 +220,69 @@ async def workers(settings: WorkerSettings, client: Client) -> AsyncIterator[Non
             ),
             polling(task_queue=queues.PAYMENTS, activities=payment_activities),
             polling(task_queue=queues.CARRIER, activities=shipping_activities),
+            polling(
+                task_queue=queues.ACCOUNTS,
+                workflows=[WelcomeWorkflow, AccountMailWorkflow],
+                activities=[accounts.expire_account],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            ),
+            polling(
+                task_queue=queues.MAIL,
+                activities=[account_mails.send_account_mail],
+                max_concurrent_activities=MAILS_AT_ONCE,
+            ),
+            polling(
+                task_queue=queues.WEBHOOKS,
+                workflows=[DeliveryWorkflow],
+                activities=[deliveries.attempt_delivery, deliveries.give_up_delivery],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                max_concurrent_activities=WEBHOOKS_AT_ONCE,
+            ),
         ):
             await running.enter_async_context(worker)
-        yield
+        receivers = [SystemReceiver(name, *configured) for name, configured in webhooks.receivers.items()]
+        keeping = asyncio.create_task(keep_receivers(EndpointRepository(webhook_engine), receivers))
+        running.push_async_callback(_stop, keeping)
+        relaying = asyncio.create_task(relay.run())
+        running.push_async_callback(_stop, relaying)
+        yield relaying
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _mailer() -> Mailer:
+    settings = MailSettings()
+    return Mailer(
+        SmtpServer(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            tls=settings.smtp_security is SmtpSecurity.TLS,
+            starttls=settings.smtp_security is SmtpSecurity.STARTTLS,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            timeout_s=settings.smtp_timeout_s,
+        )
+    )
+
+
+def _webhook_sender() -> WebhookSender:
+    settings = WebhookSettings()
+    return WebhookSender(
+        WebhookUrlPolicy(https_only=settings.https_only, allowed_hosts=settings.allowed, ports=settings.port_ranges)
+    )
+
+
+def _account_mail_writer() -> AccountMailWriter:
+    mail = MailSettings()
+    return AccountMailWriter(
+        sender=mail.mail_from,
+        domain=mail.mail_domain,
+        confirmation_url=mail.confirmation_url,
+        confirmation_secret=ConfirmationSettings().confirmation_secret.get_secret_value(),
+        link_lifetime=timedelta(seconds=WelcomeRules().expires_after_s),
+    )

@@ -1,4 +1,4 @@
-"""A line in the log for every activity, local or regular, with the ids to follow an order by."""
+"""A line in the log for every activity, local or regular, with the ids to follow its order or account by."""
 
 import time
 from typing import Any
@@ -9,11 +9,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+SUBJECTS = {"order": "order_id", "welcome": "account_id", "delivery": "delivery_id"}
+
 log = structlog.get_logger()
 
 
 class ActivityLog(Interceptor):
-    """Binds order, workflow and run id for all that an activity logs, and says how the activity ended."""
+    """Binds workflow and run id, and the order's, for all that an activity logs, and says how the activity ended."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         return _Inbound(next)
@@ -23,11 +25,14 @@ class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         info = activity.info()
         workflow_id = info.workflow_id or ""
+        # An order's workflow id is `order/` and the order's id, and so on.
+        subject, _, subject_id = workflow_id.partition("/")
+        ids = {SUBJECTS[subject]: subject_id} if subject in SUBJECTS else {}
         with bound_contextvars(
             activity=info.activity_type,
             attempt=info.attempt,
             local=info.is_local,
-            order_id=workflow_id.removeprefix("order/"),
+            **ids,
             workflow_id=workflow_id,
             run_id=info.workflow_run_id,
         ):

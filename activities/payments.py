@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.charge_booking import book_charge
 from activities.clock import attempt_time
-from activities.compensation import announce_next_compensation
 from activities.provider_calls import (
     CallRefused,
     NeverHappened,
@@ -18,7 +18,7 @@ from activities.provider_calls import (
 from contracts.books import Progress, ProviderStep
 from contracts.orders import EventType, FailureCode, Phase
 from contracts.providers import ChargeRequest, RefundRequest
-from contracts.steps import ABSENT, Outcome, StepName, StepOutcome, refused, succeeded
+from contracts.steps import ABSENT, Outcome, StepName, refused, succeeded
 
 # Workflows import this module for its signatures; what it needs to run stays out of them.
 if TYPE_CHECKING:
@@ -60,14 +60,7 @@ class PaymentActivities:
     async def _book_charge(self, announced: ProviderStep[ChargeRequest], outcome: Outcome) -> Progress:
         async with self.books.order(announced.order_id) as order:
             if is_awaited(order, StepName.CHARGE):
-                at = attempt_time(announced.at)
-                order.settle(StepName.CHARGE, outcome)
-                if outcome.outcome is StepOutcome.SUCCEEDED:
-                    order.note(EventType.CHARGED, at, str(announced.call.amount))
-                if order.phase is Phase.UNDOING:
-                    announce_next_compensation(order, at)
-                elif outcome.outcome is StepOutcome.SUCCEEDED:
-                    order.announce(StepName.SHIP, at)
+                book_charge(order, announced.call.amount, outcome, attempt_time(announced.at))
             return order.progress(announced.known)
 
     @activity.defn

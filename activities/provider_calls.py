@@ -14,7 +14,7 @@ from activities.clock import attempt_time
 from contracts.books import Progress, ProviderStep
 from contracts.orders import OrderStatus, Phase
 from contracts.providers import ProviderFailed, ProviderNeedsSearch, ProviderRefused, ProviderSilent
-from contracts.steps import Step, StepName
+from contracts.steps import Step, StepName, StepOutcome
 
 if TYPE_CHECKING:
     from database.books import Books, OpenOrder
@@ -104,6 +104,9 @@ class ProviderCaller:
             )
         # An earlier attempt of a regular activity may have announced a new key.
         step = announced.step if local else await self._books.step(announced.order_id, announced.step.name)
+        if step.outcome is StepOutcome.SUCCEEDED and step.reference is not None:
+            # An attempt that was lost has booked it, or an event of the provider has: there is no doubt to settle.
+            return step.reference
         try:
             effect = await make(step, LOCAL_TIMEOUT_S if local else None)
         except ProviderRefused as no:

@@ -10,7 +10,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api import admin_orders, catalogue, health, metrics, orders
+from api import (
+    accounts,
+    admin_orders,
+    catalogue,
+    confirm_page,
+    health,
+    inbound,
+    metrics,
+    orders,
+    webhook_endpoints,
+)
 from api.auth import TokenVerifier
 from api.errors import problem_of
 from api.keys import SigningKeys
@@ -21,6 +31,17 @@ from api.openapi import describe
 from api.services import open_services
 from logs import configure_logging
 from settings import ApiSettings
+
+RESOURCES = (
+    orders,
+    admin_orders,
+    catalogue,
+    accounts,
+    confirm_page,
+    inbound,
+    webhook_endpoints,
+    health,
+)
 
 
 def create_app() -> FastAPI:
@@ -47,7 +68,7 @@ def create_app() -> FastAPI:
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
-    for module in (orders, admin_orders, catalogue, health):
+    for module in RESOURCES:
         app.include_router(module.router)
 
     def openapi() -> dict[str, Any]:

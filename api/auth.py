@@ -22,6 +22,7 @@ class Scope(StrEnum):
 
     ORDERS_READ = "orders:read"
     ORDERS_WRITE = "orders:write"
+    WEBHOOKS_WRITE = "webhooks:write"
     OPERATOR = "operator"
 
 

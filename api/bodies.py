@@ -5,6 +5,7 @@ import json
 from typing import Annotated, Any, Literal
 
 import pycountry
+from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from contracts.money import MAX_AMOUNT, CurrencyCode
@@ -30,6 +31,11 @@ PaymentMethod = Annotated[str, StringConstraints(pattern=r"^pm_[A-Za-z0-9_-]{1,2
 
 class Body(BaseModel, frozen=True, extra="forbid"):
     """The base of every request body."""
+
+
+def _hash_of(body: Body) -> str:
+    asked = body.model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 class LineBody(Body, frozen=True):
@@ -97,8 +103,36 @@ class PlaceOrderBody(Body):
 
         What is left at its default is left out, so that a field added later does not change older hashes.
         """
-        asked = self.model_dump(mode="json", exclude_defaults=True)
-        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return _hash_of(self)
+
+
+def _normalised(email: str) -> str:
+    try:
+        found = validate_email(email, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise ValueError(f"must be an email address: {error}") from error
+    # No mail server that matters tells ada@ from Ada@, and people write either.
+    return (found.ascii_email or found.normalized).lower()
+
+
+class SignUpBody(Body, frozen=True):
+    """Who signs up."""
+
+    email: Annotated[str, StringConstraints(max_length=254), AfterValidator(_normalised)] = Field(
+        examples=["ada@example.com"], json_schema_extra={"format": "email"}
+    )
+    name: ShortText = Field(examples=["Ada"])
+
+    @property
+    def request_hash(self) -> str:
+        """SHA-256 of what the client asked for, whatever its spelling."""
+        return _hash_of(self)
+
+
+class ConfirmBody(Body, frozen=True):
+    """What the link in the mail carries."""
+
+    token: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 
 
 class PriceBody(Body, frozen=True):

@@ -5,16 +5,16 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from api.errors import InvalidCursor
-from database.orders import Position
+from database.paging import Position
 
-_PLACE = re.compile(r"(\d{1,16})/(ord_[0-7][0-9A-HJKMNP-TV-Z]{25})")
+_PLACE = re.compile(r"(\d{1,16})/([a-z]{3}_[0-7][0-9A-HJKMNP-TV-Z]{25})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def cursor_behind(position: Position) -> str:
     """The cursor of the page that begins behind this position."""
-    place = f"{(position.created_at - _EPOCH) // _MICROSECOND}/{position.order_id}"
+    place = f"{(position.created_at - _EPOCH) // _MICROSECOND}/{position.id}"
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
@@ -27,4 +27,4 @@ def position_of(cursor: str) -> Position:
         raise InvalidCursor from None
     if found is None:
         raise InvalidCursor
-    return Position(created_at=_EPOCH + int(found[1]) * _MICROSECOND, order_id=found[2])
+    return Position(created_at=_EPOCH + int(found[1]) * _MICROSECOND, id=found[2])

@@ -5,14 +5,17 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
+from api.account_keeping import AccountKeeper
 from api.auth import Principal
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
+from api.inbound_receiving import InboundReceiver
 from api.order_commands import OrderCommands
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
 from api.services import Services
-from contracts.ids import ID_PATTERN
+from api.webhook_keeping import WebhookKeeper
+from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id
 from database.catalogue import Catalogue as CatalogueRepository
 
 ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
@@ -26,6 +29,12 @@ KEY_PARAMETER: dict[str, Any] = {
     "description": "Names the order within the token's subject: repeating the request with it is safe.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7E]+$"},
     "example": "order-2026-0001",
+}
+
+OPTIONAL_KEY_PARAMETER: dict[str, Any] = KEY_PARAMETER | {
+    "required": False,
+    "description": "Makes a lost answer repeatable: the same key and body are answered the same.",
+    "example": "sign-up-2026-0001",
 }
 
 
@@ -62,6 +71,49 @@ async def _idempotency_key(request: Request) -> str:
     return keys[0]
 
 
+async def _optional_idempotency_key(request: Request) -> str | None:
+    return await _idempotency_key(request) if KEY_HEADER in request.headers else None
+
+
+async def _account_id(
+    account_id: Annotated[str, Path(examples=["acct_3ZGVBHQ8S1KX5M7T2N4R6W8Y0C"], description="the account's id")],
+) -> str:
+    """What is not an id names no account."""
+    if not is_account_id(account_id):
+        raise NotFound
+    return account_id
+
+
+async def _endpoint_id(
+    endpoint_id: Annotated[str, Path(examples=["whe_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the endpoint's id")],
+) -> str:
+    """What is not an id names no endpoint."""
+    if not is_endpoint_id(endpoint_id):
+        raise NotFound
+    return endpoint_id
+
+
+async def _delivery_id(
+    delivery_id: Annotated[str, Path(examples=["whd_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the delivery's id")],
+) -> str:
+    """What is not an id names no delivery."""
+    if not is_delivery_id(delivery_id):
+        raise NotFound
+    return delivery_id
+
+
+async def _accounts(request: Request) -> AccountKeeper:
+    return _services(request).accounts
+
+
+async def _inbound(request: Request) -> InboundReceiver:
+    return _services(request).inbound
+
+
+async def _webhooks(request: Request) -> WebhookKeeper:
+    return _services(request).webhooks
+
+
 async def _reader(request: Request) -> OrderReader:
     return _services(request).reader
 
@@ -86,6 +138,13 @@ Caller = Annotated[Principal, Depends(_caller)]
 RequestId = Annotated[str, Depends(_request_id)]
 OrderIdInPath = Annotated[str, Depends(_order_id)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+OptionalIdempotencyKey = Annotated[str | None, Depends(_optional_idempotency_key)]
+AccountIdInPath = Annotated[str, Depends(_account_id)]
+Accounts = Annotated[AccountKeeper, Depends(_accounts)]
+Inbound = Annotated[InboundReceiver, Depends(_inbound)]
+EndpointIdInPath = Annotated[str, Depends(_endpoint_id)]
+DeliveryIdInPath = Annotated[str, Depends(_delivery_id)]
+Webhooks = Annotated[WebhookKeeper, Depends(_webhooks)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]

@@ -123,6 +123,10 @@ class Forbidden(Problem):
     status, code, title = 403, ErrorCode.FORBIDDEN, "The token does not allow this"
 
 
+class SignatureInvalid(Problem):
+    status, code, title = 401, ErrorCode.SIGNATURE_INVALID, "The webhook's signature is not valid"
+
+
 class RateLimited(Problem):
     status, code, title = 429, ErrorCode.RATE_LIMITED, "Too many requests"
 
@@ -157,6 +161,22 @@ class BooksContradict(Problem):
 
 class StockIsReserved(Problem):
     status, code, title = 409, ErrorCode.STOCK_IS_RESERVED, "Orders hold more than that"
+
+
+class ConfirmationInvalid(Problem):
+    status, code, title = 422, ErrorCode.CONFIRMATION_INVALID, "The confirmation link does not work"
+
+
+class NotAwaitingConfirmation(Problem):
+    status, code, title = 409, ErrorCode.NOT_AWAITING_CONFIRMATION, "The account does not wait for its confirmation"
+
+
+class UrlNotAllowed(Problem):
+    status, code, title = 422, ErrorCode.URL_NOT_ALLOWED, "Webhooks are not sent to this URL"
+
+
+class TooManyEndpoints(Problem):
+    status, code, title = 409, ErrorCode.TOO_MANY_ENDPOINTS, "There are as many webhook endpoints as one may have"
 
 
 class TemporarilyUnavailable(Problem):

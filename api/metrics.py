@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Histogram, start_http_server
+from prometheus_client import Counter, Histogram, start_http_server
+
+from contracts.inbound import InboundProvider
 
 REQUESTS = Histogram(
     "followthrough_api_request_seconds",
@@ -11,6 +13,16 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
+
+INBOUND_WEBHOOKS = Counter(
+    "followthrough_inbound_webhooks",
+    "Webhooks of providers, by what they were: accepted, duplicate, or forged (which a stale one may be, too)",
+    ["provider", "outcome"],
+)
+for _provider in InboundProvider:
+    for _outcome in ("accepted", "duplicate", "forged"):
+        # Shown as 0 until it happens, so that the first one is a rise.
+        INBOUND_WEBHOOKS.labels(_provider, _outcome)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from api.order_resource import OrderList, OrderResource
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import order_workflow_id
 from contracts.orders import Order, OrderOutcome, OrderStatus
-from database.orders import BookedOrder, OrderRepository, Position
+from database.orders import BookedOrder, OrderRepository
+from database.paging import Position
 from workflows.orders import OrderWorkflow
 
 QUERY_WITHIN_S = 1.0

@@ -9,15 +9,30 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
+from api.account_keeping import AccountKeeper
+from api.inbound_receiving import InboundReceiver
 from api.order_commands import OrderCommands
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
+from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
+from database.accounts import AccountRepository
 from database.catalogue import Catalogue
 from database.engine import create_engine
+from database.inbound import InboundRepository
 from database.orders import OrderRepository
-from settings import ApiSettings, DatabaseSettings, OrderSettings, TemporalSettings
+from database.webhook_deliveries import DeliveryRepository
+from database.webhook_endpoints import EndpointRepository
+from providers.webhook_urls import WebhookUrlPolicy
+from settings import (
+    ApiSettings,
+    ConfirmationSettings,
+    DatabaseSettings,
+    OrderSettings,
+    TemporalSettings,
+    WebhookSettings,
+)
 
 # A client waits for us: better a quick 503 than many attempts.
 TEMPORAL_RETRIES = RetryConfig(initial_interval_millis=50, max_elapsed_time_millis=2_000, max_retries=4)
@@ -33,6 +48,9 @@ class Services:
     commands: OrderCommands
     catalogue: Catalogue
     readiness: Readiness
+    accounts: AccountKeeper
+    inbound: InboundReceiver
+    webhooks: WebhookKeeper
 
 
 @asynccontextmanager
@@ -56,12 +74,12 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
         lazy=True,
     )
     try:
-        yield _services(engine, client)
+        yield _services(engine, client, settings)
     finally:
         await engine.dispose()
 
 
-def _services(engine: AsyncEngine, client: Client) -> Services:
+def _services(engine: AsyncEngine, client: Client, settings: ApiSettings) -> Services:
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
     reader = OrderReader(repository, client)
@@ -71,4 +89,20 @@ def _services(engine: AsyncEngine, client: Client) -> Services:
         commands=OrderCommands(reader),
         catalogue=catalogue,
         readiness=Readiness(engine, client),
+        accounts=AccountKeeper(
+            AccountRepository(engine),
+            client,
+            confirmation_secret=ConfirmationSettings().confirmation_secret.get_secret_value(),
+        ),
+        inbound=InboundReceiver(
+            InboundRepository(engine),
+            payments_secret=settings.payments_webhook_secret,
+            carrier_secret=settings.carrier_webhook_secret,
+        ),
+        webhooks=WebhookKeeper(EndpointRepository(engine), DeliveryRepository(engine), _webhook_urls()),
     )
+
+
+def _webhook_urls() -> WebhookUrlPolicy:
+    settings = WebhookSettings()
+    return WebhookUrlPolicy(https_only=settings.https_only, allowed_hosts=settings.allowed, ports=settings.port_ranges)

@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     # Who asks
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
+    SIGNATURE_INVALID = "signature_invalid"
     RATE_LIMITED = "rate_limited"
     # Orders
     UNKNOWN_SKU = "unknown_sku"
@@ -28,6 +29,12 @@ class ErrorCode(StrEnum):
     NOT_PARKED = "not_parked"
     BOOKS_CONTRADICT = "books_contradict"
     STOCK_IS_RESERVED = "stock_is_reserved"
+    # Accounts
+    CONFIRMATION_INVALID = "confirmation_invalid"
+    NOT_AWAITING_CONFIRMATION = "not_awaiting_confirmation"
+    # Webhooks
+    URL_NOT_ALLOWED = "url_not_allowed"
+    TOO_MANY_ENDPOINTS = "too_many_endpoints"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     INTERNAL_ERROR = "internal_error"

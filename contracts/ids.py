@@ -1,5 +1,6 @@
 """Ids are opaque: a prefix that names the kind and a ULID in its canonical 26 characters."""
 
+import re
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -10,8 +11,13 @@ ID_PATTERN = r"^{prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"
 
 OrderId = Annotated[str, StringConstraints(pattern=ID_PATTERN.format(prefix="ord"))]
 
+_ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
+_ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))
+_DELIVERY_ID = re.compile(ID_PATTERN.format(prefix="whd"))
 # Any fixed UUID will do, but it must never change: order ids are derived under it.
 _ORDERS = UUID("6f1f4c4e-6f0a-5a55-9a0e-0f6c3b8f3b57")
+# The same holds for those of the receivers that a deployment configures.
+_RECEIVERS = UUID("b7a0a5de-0f3f-5c39-8a53-6f7e0f4b9d21")
 
 
 def order_id_for(subject: str, idempotency_key: str) -> str:
@@ -25,3 +31,49 @@ def order_id_for(subject: str, idempotency_key: str) -> str:
 
 def order_workflow_id(order_id: str) -> str:
     return f"order/{order_id}"
+
+
+def new_account_id() -> str:
+    return f"acct_{ULID()}"
+
+
+def is_account_id(text: str) -> bool:
+    return _ACCOUNT_ID.fullmatch(text) is not None
+
+
+def new_attention_item_id() -> str:
+    return f"att_{ULID()}"
+
+
+def welcome_workflow_id(account_id: str) -> str:
+    return f"welcome/{account_id}"
+
+
+def new_endpoint_id() -> str:
+    return f"whe_{ULID()}"
+
+
+def receiver_endpoint_id(name: str) -> str:
+    """The id of the endpoint of a receiver that the deployment configures under this name."""
+    return f"whe_{ULID.from_uuid(uuid5(_RECEIVERS, name))}"
+
+
+def is_endpoint_id(text: str) -> bool:
+    return _ENDPOINT_ID.fullmatch(text) is not None
+
+
+def new_delivery_id() -> str:
+    return f"whd_{ULID()}"
+
+
+def is_delivery_id(text: str) -> bool:
+    return _DELIVERY_ID.fullmatch(text) is not None
+
+
+def new_webhook_id() -> str:
+    """What a receiver tells messages apart by (Standard Webhooks 1.0): the same for every copy of one message."""
+    return f"msg_{ULID()}"
+
+
+def delivery_workflow_id(delivery_id: str) -> str:
+    return f"delivery/{delivery_id}"

@@ -3,3 +3,7 @@
 ORDERS = "orders"
 PAYMENTS = "payments"
 CARRIER = "carrier"
+ACCOUNTS = "accounts"
+MAIL = "mail"
+WEBHOOKS = "webhooks"
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS)

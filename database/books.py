@@ -9,8 +9,10 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.books import Progress
+from contracts.money import Money
 from contracts.orders import EventType, Failure, OrderLine, OrderStatus, Phase, PlaceOrder, TimelineEntry
 from contracts.steps import Outcome, Step, StepName
+from contracts.webhooks import TOLD_OF_ORDERS, status_at
 from database import inventory
 from database.transaction import Connection, transaction
 
@@ -55,6 +57,15 @@ _WRITE = """
         ON CONFLICT (order_id, step) DO UPDATE SET
             key = excluded.key, begun_at = excluded.begun_at, outcome = excluded.outcome,
             reference = excluded.reference, message = excluded.message
+    ), told AS (
+        INSERT INTO followthrough.outbox (aggregate, kind, payload)
+        SELECT 'events/' || orders.id, 'event', event || jsonb_build_object('id', orders.id, 'owner', customer_id)
+        FROM followthrough.orders, jsonb_array_elements($10::jsonb) WITH ORDINALITY AS events (event, number)
+        WHERE orders.id = $1 AND (starts_with(customer_id, 'acct_') OR EXISTS (
+            SELECT FROM followthrough.webhook_endpoints
+            WHERE webhook_endpoints.status = 'active' AND (owner = customer_id OR owner IS NULL)
+        ))
+        ORDER BY number
     )
     UPDATE followthrough.orders
     SET status = $4, phase = $5, failure = $6, final_status = $7,
@@ -65,9 +76,16 @@ _STEP = f"""
     SELECT CAST({STEP_AS_JSON} AS text) FROM followthrough.order_steps WHERE order_id = $1 AND step = $2
 """  # noqa: S608
 
+# Asked for disputes alone, which are rare: an index would cost every order more.
+_CHARGED_AS = """
+    SELECT order_id FROM followthrough.order_steps WHERE step = 'charge' AND reference = $1
+"""
+
 _LINES = TypeAdapter(tuple[OrderLine, ...])
 _ENTRIES = TypeAdapter(dict[str, TimelineEntry])
 _STEPS = TypeAdapter(list[Step])
+# What is told of an order by webhooks, but for its id and owner.
+_TOLD = TypeAdapter(list[dict[str, Any]])
 
 
 class OrderNotFound(LookupError):
@@ -106,6 +124,7 @@ class OpenOrder:
         self._events = events or {}
         self._steps = {step.name: step for step in steps}
         self._new_events: list[str] = []
+        self._told: list[dict[str, Any]] = []
         self._changed_steps: set[StepName] = set()
         self._just_entered = self._row if entered else None
 
@@ -113,6 +132,12 @@ class OpenOrder:
     def _row(self) -> tuple[Any, ...]:
         failure = self.failure.model_dump_json() if self.failure else None
         return (self.status, self.phase, failure, self.final_status, self.updated_at)
+
+    @property
+    def total(self) -> Money:
+        """What the order costs; its lines have one currency."""
+        amount = sum(line.quantity * line.unit_price.amount for line in self.lines)
+        return Money(amount=amount, currency=self.lines[0].unit_price.currency)
 
     def has(self, event: EventType | str) -> bool:
         """Whether this event is in the timeline already: its booking was done before."""
@@ -128,6 +153,9 @@ class OpenOrder:
         at = max([at, *(entry.at for entry in self._events.values())])
         self._events[key] = TimelineEntry(sequence=len(self._events) + 1, at=at, type=event, detail=detail)
         self._new_events.append(key)
+        if event in TOLD_OF_ORDERS:
+            status = status_at(event, self.status)
+            self._told.append({"type": TOLD_OF_ORDERS[event], "status": status, "at": at})
         self.updated_at = at
 
     def close(self, status: OrderStatus, at: datetime, detail: str) -> None:
@@ -196,6 +224,7 @@ class OpenOrder:
             *row,
             # An order is mostly entered as its first booking leaves it.
             row != self._just_entered,
+            _TOLD.dump_json(self._told).decode(),
         )
 
 
@@ -256,6 +285,12 @@ class Books:
         if step is None:
             raise OrderNotFound(order_id)
         return Step.model_validate_json(step)
+
+    async def order_charged_as(self, charge_id: str) -> str | None:
+        """The id of the order that this charge paid, by the provider's id; None when our books have no such charge."""
+        async with transaction(self._engine) as connection:
+            order_id: str | None = await connection.fetchval(_CHARGED_AS, charge_id)
+        return order_id
 
     async def _open(self, connection: Connection, order_id: str) -> OpenOrder:
         row = await connection.fetchrow(_LOCK_AND_LOAD, order_id)

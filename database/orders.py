@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Label, Select, and_, literal_column, or_, select, text
+from sqlalchemy import Label, Select, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueProduct
@@ -14,6 +13,7 @@ from contracts.money import Money
 from contracts.orders import Address, Failure, Order, OrderLine, OrderStatus, Phase, TimelineEntry
 from contracts.steps import Step
 from database.books import STEP_AS_JSON
+from database.paging import Position, newest_first
 from database.tables import orders
 
 _LOOK_UP = text("""
@@ -54,14 +54,6 @@ class LookUp:
     products: dict[str, CatalogueProduct]
 
 
-@dataclass(frozen=True)
-class Position:
-    """A place in the list, newest first: just behind the order with this time and id."""
-
-    created_at: datetime
-    order_id: str
-
-
 class OrderRepository:
     """Reads orders; the workflow's bookings write them (`database.books`)."""
 
@@ -90,18 +82,11 @@ class OrderRepository:
         limit: int,
     ) -> Sequence[Order]:
         """At most `limit` orders, newest first; of every customer when `customer_id` is None."""
-        query = select(orders).order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit)
+        query = newest_first(select(orders), orders, after, limit)
         if customer_id is not None:
             query = query.where(orders.c.customer_id == customer_id)
         if status is not None:
             query = query.where(orders.c.status == status)
-        if after is not None:
-            query = query.where(
-                or_(
-                    orders.c.created_at < after.created_at,
-                    and_(orders.c.created_at == after.created_at, orders.c.id < after.order_id),
-                )
-            )
         async with self._engine.connect() as connection:
             return [booked.order for booked in await self._load(connection, query)]
 

@@ -6,15 +6,18 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    UniqueConstraint,
     func,
+    text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 SCHEMA = "followthrough"
 
@@ -110,4 +113,115 @@ reservations = Table(
     Column("state", String(16), nullable=False, comment="held, shipped or released"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("state in ('held', 'shipped', 'released')", name="state"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(31), primary_key=True),
+    Column("email", Text, nullable=False, unique=True, comment="normalised"),
+    Column("name", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    Column("confirmed_at", INSTANT),
+    Column("resends", Integer, nullable=False, server_default="0"),
+    Column("resent_at", INSTANT),
+)
+
+sign_ups = Table(
+    "sign_ups",
+    metadata,
+    Column("key_hash", String(64), primary_key=True, comment="of the Idempotency-Key"),
+    Column("request_hash", String(64), nullable=False),
+    Column("account_id", String(31), nullable=False, index=True, comment="as answered; of no account, maybe"),
+    Column("created_at", INSTANT, nullable=False),
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("at", INSTANT, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("aggregate", Text, nullable=False, comment="rows of one are handled in order"),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+    Index(None, "aggregate", "id"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("owner", Text, comment="null: the system's own"),
+    Column("url", Text, nullable=False),
+    Column("event_types", ARRAY(Text), nullable=False),
+    Column("description", Text),
+    Column("status", String(16), nullable=False),
+    Column("disabled_reason", String(16)),
+    Column("secrets", JSONB, nullable=False, comment="newest first; null expires_at: does not expire"),
+    Column("failing_since", INSTANT, comment="the first failure since the last success"),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
+    Index(None, "owner", "created_at", "id"),
+    Index(None, "created_at", "id"),
+    Index("webhook_endpoints_active_idx", "owner", postgresql_where=text("status = 'active'")),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("endpoint_id", ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False),
+    Column("event_key", Text, nullable=False, comment="of the event that is told, or of the redelivery"),
+    Column("webhook_id", String(30), nullable=False, comment="the same for every copy of a message"),
+    Column("event_type", Text, nullable=False),
+    Column("body", Text, nullable=False, comment="as signed"),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("response_status", Integer),
+    Column("duration_ms", Integer),
+    Column("error", Text),
+    Column("claimed_until", INSTANT, comment="an attempt is under way, or was lost, until then"),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
+    UniqueConstraint("event_key", "endpoint_id"),
+    Index(None, "endpoint_id", "created_at", "id"),
+    Index(
+        "webhook_deliveries_claimed_idx",
+        "endpoint_id",
+        "claimed_until",
+        postgresql_where=text("claimed_until IS NOT NULL"),
+    ),
+)
+
+inbound_events = Table(
+    "inbound_events",
+    metadata,
+    Column("provider", String(16), primary_key=True),
+    Column("event_id", Text, primary_key=True, comment="the provider's"),
+    Column("type", Text, nullable=False),
+    Column("body", Text, nullable=False, comment="JSON as it came; jsonb would refuse an escaped NUL"),
+    Column("received_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("processed_at", INSTANT),
+)
+
+attention_items = Table(
+    "attention_items",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("source", Text, nullable=False, comment="the provider's id of what it is about"),
+    Column("order_id", String(30)),
+    Column("detail", Text, nullable=False),
+    Column("opened_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("closed_at", INSTANT),
+    UniqueConstraint("kind", "source"),
 )

@@ -38,4 +38,4 @@ async def send(client: httpx.AsyncClient, request: httpx.Request, *, provider: s
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds of a Retry-After header (RFC 9110, section 10.2.3); its date form is not used by our providers."""
     value = response.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isdecimal() else None

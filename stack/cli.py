@@ -102,7 +102,7 @@ def doctor(home: HomeOption = DEFAULT_HOME) -> None:
 @app.command()
 def token(
     subject: Annotated[str, typer.Option("--subject", help="Whom the token is for: a customer or an operator.")],
-    scope: Annotated[list[str], typer.Option("--scope", help="For example orders:write; repeats.")],
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="For example orders:write; repeats.")] = None,
     ttl: Annotated[str, typer.Option("--ttl", help="How long it lives: 90s, 15m, 12h, 7d, or seconds.")] = DEFAULT_TTL,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -111,7 +111,7 @@ def token(
 
     place = Home(home)
     place.create()
-    typer.echo(sign_token(place, subject, scope, _seconds(ttl)))
+    typer.echo(sign_token(place, subject, scope or [], _seconds(ttl)))
 
 
 @app.command()

@@ -14,12 +14,16 @@ API_HOST = "FOLLOWTHROUGH_API_HOST"
 TEMPORAL_UI_URL = "FOLLOWTHROUGH_TEMPORAL_UI_URL"
 PAYMENTS_URL = "FOLLOWTHROUGH_PAYMENTS_URL"
 CARRIER_URL = "FOLLOWTHROUGH_CARRIER_URL"
+SMTP_HOST = "FOLLOWTHROUGH_SMTP_HOST"
+SMTP_PORT = "FOLLOWTHROUGH_SMTP_PORT"
+SMTP_SECURITY = "FOLLOWTHROUGH_SMTP_SECURITY"
 # The ports that `up` opens, each with the variable that tells it; a port that no variable tells is a free one.
 PORT_VARIABLES = {
     "postgres": "FOLLOWTHROUGH_POSTGRES_PORT",
     "temporal": "FOLLOWTHROUGH_TEMPORAL_PORT",
     "temporal_ui": "FOLLOWTHROUGH_TEMPORAL_UI_PORT",
     "sandbox": "FOLLOWTHROUGH_SANDBOX_PORT",
+    "sandbox_smtp": "FOLLOWTHROUGH_SANDBOX_SMTP_PORT",
     "api": "FOLLOWTHROUGH_API_PORT",
     "api_metrics": "FOLLOWTHROUGH_API_METRICS_PORT",
     "worker_metrics": "FOLLOWTHROUGH_WORKER_METRICS_PORT",
@@ -30,13 +34,21 @@ HOME_MARK = "FOLLOWTHROUGH_STACK_HOME"
 
 def joined_to(home: Home, environment: Mapping[str, str]) -> dict[str, str]:
     """The given environment, completed from the home's stack where there is one."""
-    return {**_of_stack(home, home.state()), **environment} if home.exists else dict(environment)
+    return _completed(environment, home, home.state()) if home.exists else dict(environment)
 
 
 def supervised(home: Home, state: State, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process that `up` runs: joined, with the ports kept for it."""
     ports = {PORT_VARIABLES[name]: str(port) for name, port in state.ports.items() if name in PORT_VARIABLES}
-    return {**_of_stack(home, state), **environment, **ports, HOME_MARK: str(home.path)}
+    return {**_completed(environment, home, state), **ports, HOME_MARK: str(home.path)}
+
+
+def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict[str, str]:
+    stack = _of_stack(home, state)
+    if SMTP_HOST in environment:
+        # What is true of the sandbox says nothing about that host.
+        stack = {name: value for name, value in stack.items() if name not in (SMTP_PORT, SMTP_SECURITY)}
+    return {**stack, **environment}
 
 
 def _of_stack(home: Home, state: State) -> dict[str, str]:
@@ -47,6 +59,8 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
         TEMPORAL_NAMESPACE: state.temporal_namespace,
         TEMPORAL_UI_URL: state.temporal_ui_url,
         "FOLLOWTHROUGH_JWKS_URL": home.jwks.as_uri(),
+        "FOLLOWTHROUGH_CONFIRMATION_SECRET": secrets.confirmation_secret,
+        "FOLLOWTHROUGH_CONFIRMATION_URL": state.api_url and f"{state.api_url}/confirm",
     }
     if state.sandbox_url is not None:
         known |= {
@@ -54,5 +68,10 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
             "FOLLOWTHROUGH_PAYMENTS_API_KEY": secrets.payments_api_key,
             CARRIER_URL: f"{state.sandbox_url}/carrier",
             "FOLLOWTHROUGH_CARRIER_API_KEY": secrets.carrier_api_key,
+            "FOLLOWTHROUGH_PAYMENTS_WEBHOOK_SECRET": secrets.payments_webhook_secret,
+            "FOLLOWTHROUGH_CARRIER_WEBHOOK_SECRET": secrets.carrier_webhook_secret,
         }
+    if state.smtp_address is not None:
+        known[SMTP_HOST], _, known[SMTP_PORT] = state.smtp_address.rpartition(":")
+        known[SMTP_SECURITY] = "none"
     return {name: value for name, value in known.items() if value is not None}

@@ -1,5 +1,6 @@
 """A home folder: the data, secrets, logs and state of one stack."""
 
+import base64
 import fcntl
 import json
 import os
@@ -32,6 +33,9 @@ class Secrets:
     database_password: str
     payments_api_key: str
     carrier_api_key: str
+    confirmation_secret: str
+    payments_webhook_secret: str
+    carrier_webhook_secret: str
 
     @classmethod
     def random(cls) -> "Secrets":
@@ -42,6 +46,9 @@ class Secrets:
             database_password=secrets.token_urlsafe(24),
             payments_api_key=f"sk_test_{secrets.token_hex(16)}",
             carrier_api_key=f"carrier_test_{secrets.token_hex(16)}",
+            confirmation_secret=secrets.token_urlsafe(32),
+            payments_webhook_secret=f"whsec_{secrets.token_hex(32)}",
+            carrier_webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
         )
 
 
@@ -58,6 +65,7 @@ class State:
     temporal_ui_url: str | None = None
     database_url: str | None = None
     sandbox_url: str | None = None
+    smtp_address: str | None = None
     metrics: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
@@ -128,15 +136,17 @@ class Home:
         write_private(self._state, json.dumps(asdict(state), indent=2))
 
     def secrets(self) -> Secrets:
-        """This home's secrets, made on first use."""
-        if not self._secrets.exists():
-            write_private(self._secrets, json.dumps(asdict(Secrets.random()), indent=2))
-        return Secrets(**json.loads(self._secrets.read_text()))
+        """This home's secrets, made on first use. A home that an earlier version made gets what it lacks."""
+        kept = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
+        complete = {**asdict(Secrets.random()), **kept}
+        if complete.keys() != kept.keys():
+            write_private(self._secrets, json.dumps(complete, indent=2))
+        return Secrets(**complete)
 
     def existing_id(self) -> str | None:
         """The id of a home that is there; None when there is none."""
         try:
-            return Secrets(**json.loads(self._secrets.read_text())).home_id
+            return str(json.loads(self._secrets.read_text())["home_id"])
         except FileNotFoundError:
             return None
 

@@ -33,6 +33,7 @@ def sandbox(home: Home, state: State, environment: Mapping[str, str]) -> Service
         name="sandbox",
         command=[
             *(*PYTHON, "-m", "sandbox", "--port", str(state.ports["sandbox"])),
+            *("--smtp-port", str(state.ports["sandbox_smtp"])),
             *("--ledger", str(home.sandbox / "ledger.sqlite")),
         ],
         environment=supervised(home, state, environment),

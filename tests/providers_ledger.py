@@ -8,7 +8,13 @@ import httpx
 
 Json = dict[str, Any]
 
-PROVIDER_OF = {"charge": "payments", "refund": "payments", "ship": "carrier", "cancel_shipment": "carrier"}
+PROVIDER_OF = {
+    "charge": "payments",
+    "refund": "payments",
+    "ship": "carrier",
+    "cancel_shipment": "carrier",
+    "send": "email",
+}
 POLL_S = 0.05
 
 
@@ -41,16 +47,16 @@ class ProvidersLedger:
         self._http = http
 
     async def misbehave(
-        self, order_id: str, operation: str, behaviour: str, *, times: int | None = 1, delay_s: float | None = None
+        self, match: str, operation: str, behaviour: str, *, times: int | None = 1, delay_s: float | None = None
     ) -> None:
-        """Have requests of this order meet a fault."""
+        """Have requests of this order, or mails to this address, meet a fault."""
         plan = {
             "provider": PROVIDER_OF[operation],
             "operation": operation,
             "behaviour": behaviour,
             "times": times,
             "delay_s": delay_s,
-            "match": order_id,
+            "match": match,
         }
         response = await self._http.post("/faults", json=plan)
         assert response.status_code == 201, response.text
@@ -66,6 +72,12 @@ class ProvidersLedger:
             refunds=tuple(ledger["refunds"]),
             shipments=tuple(ledger["shipments"]),
         )
+
+    async def mails(self, address: str) -> list[Json]:
+        """Every mail that the mail server took for this address, oldest first."""
+        response = await self._http.get("/inbox.json", params={"to": address})
+        assert response.status_code == 200, response.text
+        return list(response.json()["messages"])
 
     async def requests(self, order_id: str) -> list[Json]:
         """Every request about this order that reached a provider, oldest first."""

@@ -115,12 +115,13 @@ class Shop:
         approval_threshold: int = 50_000,
         approval_deadline_s: int = 24 * 60 * 60,
         retry_window_s: int = 3,
+        customer_id: str = "customer-1",
     ) -> "ShopOrder":
         """An order for these goods that is not placed yet."""
         key = f"key {self._session} {next(self._numbers)}"
         placed = PlaceOrder(
-            order_id=order_id_for("customer-1", key),
-            customer_id="customer-1",
+            order_id=order_id_for(customer_id, key),
+            customer_id=customer_id,
             lines=(OrderLine(sku=product.sku, name=product.name, quantity=quantity, unit_price=product.price),),
             total=Money(amount=product.price.amount * quantity),
             payment_method=payment_method,

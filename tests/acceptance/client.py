@@ -49,6 +49,12 @@ class Caller:
     async def put(self, path: str, body: Any) -> httpx.Response:
         return await self.http.put(path, headers=self.headers, json=body)
 
+    async def patch(self, path: str, body: Any) -> httpx.Response:
+        return await self.http.patch(path, headers=self.headers, json=body)
+
+    async def delete(self, path: str) -> httpx.Response:
+        return await self.http.delete(path, headers=self.headers)
+
     async def place(self, body: Any = None, key: str | None = None) -> httpx.Response:
         return await self.post("/v1/orders", {"Idempotency-Key": key or new_key()}, json=body or order_body())
 

@@ -51,7 +51,9 @@ def _command(event: Json) -> str | None:
             queue = scheduled["taskQueue"]["name"]
             return f"activity {scheduled['activityType']['name']} on {queue}: {_summary(event)}"
         case "timer_started":
-            return f"timer of {event['timerStartedEventAttributes']['startToFireTimeout']}: {_summary(event)}"
+            # Fractions of a second are jitter.
+            timeout = event["timerStartedEventAttributes"]["startToFireTimeout"].partition(".")[0].rstrip("s")
+            return f"timer of {timeout} s: {_summary(event)}"
         case "upsert_workflow_search_attributes":
             attributes = event["upsertWorkflowSearchAttributesEventAttributes"]["searchAttributes"]["indexedFields"]
             return f"search attributes { ({name: _decoded(value) for name, value in attributes.items()}) }"

@@ -1,6 +1,6 @@
-"""Records histories from real orders: `python -m tests.replay.record [--afresh]`.
+"""Records histories of the real thing: `python -m tests.replay.record [--afresh]`.
 
-A shape whose commands have changed gets a further recording; the earlier ones stay, since orders with such histories
+A shape whose commands have changed gets a further recording; the earlier ones stay, since processes with such histories
 are running. `--afresh` throws all earlier recordings away: only before a first release.
 """
 
@@ -14,6 +14,7 @@ from tests.replay.histories import commands, load, recordings, save
 from tests.replay.shapes import SHAPES, providers_are_trusted
 from tests.shop import open_shop
 from tests.stack_session import RunningStack, bring_up, throw_away
+from tests.webhooks import allowed_hosts
 
 
 def main() -> None:
@@ -25,7 +26,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         try:
-            asyncio.run(_record(RunningStack.of(home, bring_up(home, "--without", "api"))))
+            asyncio.run(
+                _record(
+                    RunningStack.of(
+                        home, bring_up(home, "--without", "api", FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS=allowed_hosts())
+                    )
+                )
+            )
         finally:
             throw_away(home)
 
@@ -34,9 +41,9 @@ async def _record(stack: RunningStack) -> None:
     async with open_shop(stack) as shop:
         for name, run in SHAPES.items():
             await providers_are_trusted(shop)
-            order = await run(shop)
-            await order.outcome()
-            history = await order.history()
+            followed = await run(shop)
+            await followed.outcome()
+            history = await followed.history()
             known = recordings(name)
             if known and commands(load(known[-1])) == commands(history):
                 sys.stdout.write(f"{name}: as in {known[-1].name}\n")

@@ -1,18 +1,30 @@
-"""Every shape that an order's history can take, each as a run of a real order on a quiet stack."""
+"""Every shape that a history can take, each as a run of the real thing on a quiet stack."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHistory
 
 from contracts.orders import OrderStatus
+from tests.replay import delivery_shapes, welcome_shapes
 from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
 
 LARGE = 60_000
 WINDOW_S = 2
 LONGER_THAN_THE_WINDOW_S = 30
 
-Shape = Callable[[Shop], Awaitable[ShopOrder]]
+
+class Followed(Protocol):
+    """Something that runs to its end and leaves a history."""
+
+    async def outcome(self) -> object: ...
+
+    async def history(self) -> WorkflowHistory: ...
+
+
+Shape = Callable[[Shop], Awaitable[Followed]]
 
 
 async def completed(shop: Shop) -> ShopOrder:
@@ -136,6 +148,13 @@ SHAPES: dict[str, Shape] = {
         parked_and_resolved,
         parked_undoing_and_retried,
         parked_undoing_and_resolved,
+        welcome_shapes.welcomed_and_confirmed,
+        welcome_shapes.welcomed_reminded_and_expired,
+        welcome_shapes.welcomed_resent_and_deleted,
+        welcome_shapes.told_that_the_address_is_taken,
+        delivery_shapes.delivered,
+        delivery_shapes.delivered_at_the_second_attempt,
+        delivery_shapes.cancelled_between_attempts,
     )
 }
 

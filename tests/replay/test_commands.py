@@ -1,4 +1,4 @@
-"""An order that runs today asks for just what the newest recording of its shape holds."""
+"""What runs today asks for just what the newest recording of its shape holds."""
 
 import asyncio
 
@@ -30,9 +30,9 @@ async def test_the_commands_are_those_that_were_recorded(shop: Shop, shape: str)
     async with asyncio.timeout(RUNS * WITHIN_S):
         for _ in range(RUNS):
             await providers_are_trusted(shop)
-            order = await SHAPES[shape](shop)
-            await order.outcome()
-            found = commands(await order.history())
+            followed = await SHAPES[shape](shop)
+            await followed.outcome()
+            found = commands(await followed.history())
             if found == expected:
                 break
 

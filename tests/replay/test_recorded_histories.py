@@ -10,7 +10,16 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
+from workflows.delivery import DeliveryWorkflow
 from workflows.orders import OrderWorkflow
+from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
+
+WORKFLOWS = [
+    OrderWorkflow,
+    WelcomeWorkflow,
+    AccountMailWorkflow,
+    DeliveryWorkflow,
+]
 
 ADVICE = """
 {name}: today's workflow code asks for something else than this order's history holds, so every running order with
@@ -27,7 +36,7 @@ such a history would stand still after a deploy. Either take the change back, or
 async def replay(history: WorkflowHistory) -> BaseException | None:
     """What goes wrong when today's code follows this history."""
     replayer = Replayer(
-        workflows=[OrderWorkflow],
+        workflows=WORKFLOWS,
         data_converter=pydantic_data_converter,
         workflow_runner=UnsandboxedWorkflowRunner(),
     )

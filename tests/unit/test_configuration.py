@@ -5,7 +5,15 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from settings import ApiSettings, DatabaseSettings, OrderSettings, TemporalSettings, WorkerSettings
+from settings import (
+    ApiSettings,
+    DatabaseSettings,
+    OrderSettings,
+    TemporalSettings,
+    WebhookSettings,
+    WebhookWorkerSettings,
+    WorkerSettings,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -13,7 +21,10 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 def test_every_setting_is_documented_with_its_default() -> None:
     documented = dict(re.findall(r"^\| `([A-Z_]+)` *\| +(\S*?) *\| .*\|$", DOCUMENT.read_text(), re.MULTILINE))
 
-    for settings in (DatabaseSettings, TemporalSettings, OrderSettings, ApiSettings, WorkerSettings):
+    for settings in (
+        *(DatabaseSettings, TemporalSettings, OrderSettings, ApiSettings),
+        *(WorkerSettings, WebhookSettings, WebhookWorkerSettings),
+    ):
         for name, field in settings.model_fields.items():
             variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()
             default = "" if field.default in (PydanticUndefined, None) else f"`{_plain(field.default)}`"
@@ -21,4 +32,6 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def _plain(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)

@@ -9,9 +9,13 @@ from contextlib import contextmanager
 import httpx
 import psutil
 import pytest
+from sqlalchemy import select
 
 from database.engine import create_engine
+from database.tables import attention_items
+from stack.home import Home
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, assert_problem, new_key, order_body
+from tests.inbound_events import dispute, encoded, payment_event, stripe_headers
 from tests.stack_session import RunningStack, bring_up, throw_away
 
 SKU = "TEE-BLACK-M"
@@ -149,6 +153,42 @@ async def test_before_the_first_booking_the_accepted_order_answers_for_itself(
         assert_problem(rejected, 409, "not_awaiting_approval")
 
     await caller.until(order_id, "completed")
+
+
+async def test_an_event_is_kept_while_everything_but_postgres_is_away_and_processed_afterwards(
+    own_stack: RunningStack, caller: Caller
+) -> None:
+    about = dispute()
+    body = encoded(payment_event("charge.dispute.created", about))
+    headers = stripe_headers(Home(own_stack.home).secrets().payments_webhook_secret, body)
+
+    with frozen(own_stack, "worker", "temporal"):
+        answer = await caller.http.post("/v1/inbound/payments", content=body, headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"received": True})
+        # As by a kill: the lost worker has processed nothing, and its successor does.
+        family(own_stack, "worker")[0].kill()
+
+    engine = create_engine(own_stack.database_url, connections=1, application_name="test")
+    items = select(attention_items.c.kind).where(attention_items.c.source == about["id"])
+    async with asyncio.timeout(WITHIN_S), engine.connect() as connection:
+        while (await connection.scalars(items)).all() != ["dispute"]:
+            await asyncio.sleep(POLL_S)
+    await engine.dispose()
+    await until_ready(caller)
+
+
+async def test_an_event_is_refused_while_postgres_is_away_and_kept_when_it_is_sent_again(
+    own_stack: RunningStack, caller: Caller
+) -> None:
+    body = encoded(payment_event("charge.dispute.created", dispute()))
+    headers = stripe_headers(Home(own_stack.home).secrets().payments_webhook_secret, body)
+
+    with frozen(own_stack, "postgres"):
+        refused = await caller.http.post("/v1/inbound/payments", content=body, headers=headers)
+        assert_problem(refused, 503, "temporarily_unavailable")
+    await until_ready(caller)
+
+    assert (await caller.http.post("/v1/inbound/payments", content=body, headers=headers)).status_code == 200
 
 
 async def test_a_database_that_was_not_migrated_is_not_ready(own_stack: RunningStack, caller: Caller) -> None:

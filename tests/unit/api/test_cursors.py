@@ -7,11 +7,11 @@ import pytest
 from api.cursors import cursor_behind, position_of
 from api.errors import InvalidCursor
 from contracts.ids import order_id_for
-from database.orders import Position
+from database.paging import Position
 
 
 def test_a_cursor_leads_back_to_its_position() -> None:
-    position = Position(created_at=datetime(2026, 3, 1, 12, 30, 15, 123_456, UTC), order_id=order_id_for("ada", "1"))
+    position = Position(created_at=datetime(2026, 3, 1, 12, 30, 15, 123_456, UTC), id=order_id_for("ada", "1"))
 
     assert position_of(cursor_behind(position)) == position
 

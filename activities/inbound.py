@@ -1,0 +1,27 @@
+"""Processes the events that providers sent us, once they are kept."""
+
+from structlog.contextvars import bound_contextvars
+
+from activities.payment_events import PaymentEvents
+from contracts.inbound import InboundProvider
+from contracts.outbox import OutboxRow
+from database.inbound import InboundRepository
+
+
+class InboundEvents:
+    """Handles the outbox rows of inbound events. A repeat is harmless, and so is an event of an unknown type."""
+
+    def __init__(self, events: InboundRepository, payments: PaymentEvents) -> None:
+        self._events = events
+        self._payments = payments
+
+    async def handle(self, row: OutboxRow) -> None:
+        """Process the event that the row names, or raise to have it tried again."""
+        event = await self._events.unprocessed(InboundProvider(row.payload["provider"]), row.payload["event_id"])
+        if event is None:
+            return
+        with bound_contextvars(provider=event.provider, event_id=event.id):
+            # The carrier's events are kept, and nothing follows from them yet.
+            if event.provider is InboundProvider.PAYMENTS:
+                await self._payments.process(event)
+        await self._events.processed(event)

@@ -1,0 +1,94 @@
+"""The attempts of webhook deliveries."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from contracts.webhooks import Attempt, AttemptResult, Deliver, DeliveryStatus
+from database.webhook_attempts import Answered, AttemptRepository, EndpointBusy, Message, Settled
+from providers.webhook_sender import WebhookAnswer, WebhookSender, WebhookUnreachable
+from providers.webhook_signing import signed_headers
+from providers.webhook_urls import UrlNotAllowed
+
+# Attempts that found their endpoint busy come back after this, doubling: few and soon when its receiver is quick, and
+# hardly ever when it hangs, or they would keep the worker from the other endpoints.
+BUSY_FIRST_S = 0.25
+BUSY_LONGEST_S = 30.0
+
+GONE = 410
+MAY_ASK_FOR_A_PAUSE = (429, 503)
+
+log = structlog.get_logger()
+
+
+class WebhookActivities:
+    """Sends webhooks. URL, secrets and body stay out of every history."""
+
+    def __init__(self, attempts: AttemptRepository, sender: WebhookSender) -> None:
+        self.attempts = attempts
+        self.sender = sender
+
+    @activity.defn
+    async def attempt_delivery(self, attempt: Attempt) -> AttemptResult:
+        """Send a delivery's message once, and record what came of it.
+
+        A repeat after the worker was lost may send it twice, under the same webhook-id; once recorded it is not sent
+        again. Raises endpoint_busy, which counts as no attempt and is retried.
+        """
+        try:
+            message = await self.attempts.begin(attempt)
+        except EndpointBusy:
+            raise _come_back() from None
+        if isinstance(message, Settled):
+            return AttemptResult(status=message.status, response_status=message.response_status)
+        answered, retry_after_s = await self._send(message)
+        if not answered.succeeded:
+            log.warning("webhook not delivered", response_status=answered.response_status, error=answered.error)
+        status = await self.attempts.record(attempt, answered)
+        return AttemptResult(status=status, response_status=answered.response_status, retry_after_s=retry_after_s)
+
+    @activity.defn
+    async def give_up_delivery(self, delivery: Deliver) -> DeliveryStatus:
+        """End a delivery without a further attempt, unless it has ended; returns how it ended."""
+        return await self.attempts.give_up(delivery.delivery_id)
+
+    async def _send(self, message: Message) -> tuple[Answered, float | None]:
+        """What the receiver said, and the pause in seconds that it asked for."""
+        signed = signed_headers(message.secrets, message.webhook_id, datetime.now(UTC), message.body)
+        try:
+            answer = await self.sender.send(
+                message.url, headers={"Content-Type": "application/json", **signed}, body=message.body
+            )
+        except UrlNotAllowed as refused:
+            return _unanswered(f"url_not_allowed: {refused}", 0), None
+        except WebhookUnreachable as unreachable:
+            return _unanswered(unreachable.reason, unreachable.duration_ms), None
+        return _answered(answer), answer.retry_after_s if answer.status in MAY_ASK_FOR_A_PAUSE else None
+
+
+def _answered(answer: WebhookAnswer) -> Answered:
+    succeeded = 200 <= answer.status < 300
+    return Answered(
+        succeeded=succeeded,
+        gone=answer.status == GONE,
+        response_status=answer.status,
+        duration_ms=answer.duration_ms,
+        error=None if succeeded else f"the receiver answered {answer.status}",
+    )
+
+
+def _unanswered(error: str, duration_ms: int) -> Answered:
+    return Answered(succeeded=False, gone=False, response_status=None, duration_ms=duration_ms, error=error)
+
+
+def _come_back() -> ApplicationError:
+    delay_s = min(BUSY_FIRST_S * 2 ** (activity.info().attempt - 1), BUSY_LONGEST_S) * random.uniform(0.5, 1.0)  # noqa: S311
+    return ApplicationError(
+        "as many attempts as may be are under way to this endpoint",
+        type="endpoint_busy",
+        next_retry_delay=timedelta(seconds=delay_s),
+        category=ApplicationErrorCategory.BENIGN,
+    )

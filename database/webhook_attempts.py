@@ -1,0 +1,205 @@
+"""The attempts of deliveries: what each sends, at most ten at a time for an endpoint, and what became of it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.ids import is_account_id
+from contracts.outbox import OutboxKind
+from contracts.webhooks import Attempt, DeliveryStatus, DisabledReason, EndpointStatus
+from database.outbox import put
+from database.tables import webhook_deliveries as deliveries
+from database.tables import webhook_endpoints as endpoints
+from database.webhook_endpoints import is_valid
+
+IN_FLIGHT = 10
+# Longer than an attempt takes; one that is lost with its worker keeps its place for so long.
+CLAIM_FOR = timedelta(seconds=30)
+DISABLED_AFTER = timedelta(days=5)
+
+_others = deliveries.alias("others")
+# Claims are few: only those of attempts under way or lately lost are in the index that this reads.
+_IN_FLIGHT = (
+    select(func.count())
+    .where(
+        _others.c.endpoint_id == deliveries.c.endpoint_id,
+        _others.c.claimed_until > func.now(),
+        _others.c.id != deliveries.c.id,
+    )
+    .correlate(deliveries)
+    .scalar_subquery()
+)
+_LOAD = select(
+    deliveries,
+    endpoints.c.url,
+    endpoints.c.secrets,
+    endpoints.c.status.label("endpoint_status"),
+    _IN_FLIGHT.label("in_flight"),
+).join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+
+
+class EndpointBusy(Exception):
+    """As many attempts as may be are under way to this endpoint."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What an attempt sends, where to, and signed with which secrets."""
+
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    webhook_id: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of the delivery without a further attempt."""
+
+    status: DeliveryStatus
+    response_status: int | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What an attempt brought: a response's status, or the reason why there was none."""
+
+    succeeded: bool
+    gone: bool
+    response_status: int | None
+    duration_ms: int
+    error: str | None
+
+
+class AttemptRepository:
+    """Begins and records attempts; one that is repeated after it was recorded is not made again."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def begin(self, attempt: Attempt) -> Message | Settled:
+        """What to send now. Settled when there is nothing to send: it was sent, or may not be any more.
+
+        Raises EndpointBusy, having written nothing.
+        """
+        async with self._engine.begin() as connection:
+            row = (await connection.execute(_LOAD.where(deliveries.c.id == attempt.delivery_id))).one_or_none()
+            if row is None:
+                # Deleted, together with its endpoint.
+                return Settled(DeliveryStatus.FAILED)
+            if row.status != DeliveryStatus.PENDING or row.attempts >= attempt.number:
+                return Settled(DeliveryStatus(row.status), row.response_status)
+            if row.endpoint_status != EndpointStatus.ACTIVE:
+                await self._fail(connection, attempt.delivery_id, "the endpoint is disabled")
+                return Settled(DeliveryStatus.FAILED)
+            if row.in_flight >= IN_FLIGHT or not await self._claim(connection, row):
+                raise EndpointBusy
+        now = datetime.now(UTC)
+        return Message(
+            url=row.url,
+            secrets=tuple(entry["secret"] for entry in row.secrets if is_valid(entry, now)),
+            webhook_id=row.webhook_id,
+            body=row.body.encode(),
+        )
+
+    async def record(self, attempt: Attempt, answered: Answered) -> DeliveryStatus:
+        """Write down what an attempt brought, and what follows for its endpoint."""
+        if answered.succeeded:
+            status = DeliveryStatus.SUCCEEDED
+        else:
+            status = DeliveryStatus.FAILED if attempt.is_last or answered.gone else DeliveryStatus.PENDING
+        async with self._engine.begin() as connection:
+            endpoint_id = await connection.scalar(
+                update(deliveries)
+                .where(deliveries.c.id == attempt.delivery_id, deliveries.c.attempts < attempt.number)
+                .values(
+                    status=status,
+                    attempts=attempt.number,
+                    response_status=answered.response_status,
+                    duration_ms=answered.duration_ms,
+                    error=answered.error,
+                    claimed_until=None,
+                    updated_at=func.now(),
+                )
+                .returning(deliveries.c.endpoint_id)
+            )
+            if endpoint_id is None:
+                return await self._known(connection, attempt.delivery_id)
+            if answered.succeeded:
+                await self._is_well(connection, endpoint_id)
+            elif answered.gone:
+                await self._disable(connection, endpoint_id, DisabledReason.GONE)
+            else:
+                await self._is_failing(connection, endpoint_id)
+        return status
+
+    async def give_up(self, delivery_id: str) -> DeliveryStatus:
+        """Have a delivery fail that is still pending; returns what it is then."""
+        async with self._engine.begin() as connection:
+            await self._fail(connection, delivery_id, "cancelled")
+            return await self._known(connection, delivery_id)
+
+    async def _claim(self, connection: AsyncConnection, row: Row[Any]) -> bool:
+        """Take one of the endpoint's places, if there is one left by now."""
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:endpoint_id, 0))"), {"endpoint_id": row.endpoint_id}
+        )
+        claimed = await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id == row.id, _IN_FLIGHT < IN_FLIGHT)
+            .values(claimed_until=func.now() + CLAIM_FOR)
+        )
+        return bool(claimed.rowcount)
+
+    async def _known(self, connection: AsyncConnection, delivery_id: str) -> DeliveryStatus:
+        known = await connection.scalar(select(deliveries.c.status).where(deliveries.c.id == delivery_id))
+        return DeliveryStatus(known or DeliveryStatus.FAILED)
+
+    async def _fail(self, connection: AsyncConnection, delivery_id: str, error: str) -> None:
+        await connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id == delivery_id, deliveries.c.status == DeliveryStatus.PENDING)
+            .values(status=DeliveryStatus.FAILED, error=error, claimed_until=None, updated_at=func.now())
+        )
+
+    async def _is_well(self, connection: AsyncConnection, endpoint_id: str) -> None:
+        await connection.execute(
+            update(endpoints)
+            .where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_not(None))
+            .values(failing_since=None)
+        )
+
+    async def _is_failing(self, connection: AsyncConnection, endpoint_id: str) -> None:
+        await connection.execute(
+            update(endpoints)
+            .where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_(None))
+            .values(failing_since=func.now())
+        )
+        too_long = endpoints.c.failing_since <= func.now() - DISABLED_AFTER
+        if await self._disable(connection, endpoint_id, DisabledReason.FAILING, too_long):
+            await _tell_owner(connection, endpoint_id)
+
+    async def _disable(
+        self, connection: AsyncConnection, endpoint_id: str, reason: DisabledReason, *conditions: ColumnElement[bool]
+    ) -> bool:
+        disabled = await connection.execute(
+            update(endpoints)
+            .where(endpoints.c.id == endpoint_id, endpoints.c.status == EndpointStatus.ACTIVE, *conditions)
+            .values(status=EndpointStatus.DISABLED, disabled_reason=reason, updated_at=func.now())
+        )
+        return bool(disabled.rowcount)
+
+
+async def _tell_owner(connection: AsyncConnection, endpoint_id: str) -> None:
+    """Have the owner of an endpoint that was disabled told by mail, if it has an account to be mailed at."""
+    owner = await connection.scalar(select(endpoints.c.owner).where(endpoints.c.id == endpoint_id))
+    if owner is not None and is_account_id(owner):
+        await put(
+            connection,
+            aggregate=f"endpoint/{endpoint_id}",
+            kind=OutboxKind.ENDPOINT_DISABLED,
+            payload={"endpoint_id": endpoint_id, "account_id": owner},
+        )
