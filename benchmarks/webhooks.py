@@ -50,6 +50,7 @@ class Receiver:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.took_s: list[float] = []
+        self.closing = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -58,7 +59,7 @@ class Receiver:
             event = json.loads(await reader.readexactly(length))
             self.took_s.append((datetime.now(UTC) - datetime.fromisoformat(event["timestamp"])).total_seconds())
             if self.kind == "hanging":
-                await reader.read()
+                await self.closing.wait()
             else:
                 writer.write(f"HTTP/1.1 {self.kind} Status\r\nContent-Length: 0\r\n\r\n".encode())
                 await writer.drain()
@@ -75,6 +76,8 @@ async def receivers(kinds: list[str], addresses: list[str]) -> AsyncIterator[lis
             server = await asyncio.start_server(receiver.serve, address, int(port), backlog=500)
             open_servers.callback(server.close)
         yield opened
+        for receiver in opened:
+            receiver.closing.set()
 
 
 async def run(engine: AsyncEngine, hosts: list[str], bad: tuple[str, ...], every_s: float) -> list[float]:
@@ -144,7 +147,12 @@ def main() -> None:
             [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", home, "--without", "api"],
             stdout=subprocess.PIPE,
             check=True,
-            env={**os.environ, "FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS": ",".join(hosts)},
+            env={
+                **os.environ,
+                "FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS": ",".join(hosts),
+                # As in `make bench`: under the limit of an ordinary home Temporal would mostly collect garbage.
+                "GOMEMLIMIT": "2GiB",
+            },
         )
         try:
             found = uvloop.run(compare(json.loads(up.stdout), hosts))
