@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -20,13 +20,29 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
     docs/decisions/bookings-through-asyncpg.md
     """
     async with engine.connect() as pooled:
-        connection = (await pooled.get_raw_connection()).driver_connection
-        assert isinstance(connection, asyncpg.Connection)
+        connection = await _driver_connection(pooled)
+        if _is_spent(connection):
+            # A transaction here would be a savepoint in somebody's unfinished one, and never be committed.
+            connection.terminate()
+            await pooled.invalidate()
+            connection = await _driver_connection(pooled)
         try:
             async with connection.transaction():
                 yield connection
         except BaseException:
-            if connection.is_closed():
-                # SQLAlchemy has not seen the error, and would hand the dead connection out again.
+            # SQLAlchemy has not seen what happened, and would hand the connection out again as it is: dead, or with a
+            # transaction that a cancellation kept from being rolled back.
+            if _is_spent(connection):
+                connection.terminate()
                 await pooled.invalidate()
             raise
+
+
+async def _driver_connection(pooled: AsyncConnection) -> Connection:
+    connection = (await pooled.get_raw_connection()).driver_connection
+    assert isinstance(connection, asyncpg.Connection)
+    return connection
+
+
+def _is_spent(connection: Connection) -> bool:
+    return connection.is_closed() or connection.is_in_transaction()

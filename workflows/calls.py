@@ -17,7 +17,9 @@ Input = TypeVar("Input")
 BOOKS_TRY = timedelta(seconds=5)
 BOOKS_LOCAL_WINDOW = timedelta(seconds=10)
 BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
-PROVIDER_LOCAL_TRY = timedelta(seconds=2)
+# Over before the SDK renews the workflow task, after 1.6 s: what comes in between a renewal and the end of a local try
+# may be replayed before it (docs/decisions/local-tries-and-renewed-tasks.md).
+PROVIDER_LOCAL_TRY = timedelta(seconds=1.5)
 PROVIDER_TRY = timedelta(seconds=20)
 # For attempts that were lost, with their worker or in silence; those that end say themselves when the next is due.
 PROVIDER_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=30))
