@@ -13,9 +13,10 @@ from providers.webhook_sender import WebhookAnswer, WebhookSender, WebhookUnreac
 from providers.webhook_signing import signed_headers
 from providers.webhook_urls import UrlNotAllowed
 
-# Attempts that found their endpoint busy come back after this, doubling: few and soon when its receiver is quick, and
-# hardly ever when it hangs, or they would keep the worker from the other endpoints.
-BUSY_FIRST_S = 0.25
+# Attempts that found their endpoint busy come back after this, tripling: soon when its receiver is quick, and hardly
+# ever when it hangs, or they would keep the worker from the other endpoints.
+BUSY_FIRST_S = 0.5
+BUSY_FACTOR = 3
 BUSY_LONGEST_S = 30.0
 
 GONE = 410
@@ -85,10 +86,11 @@ def _unanswered(error: str, duration_ms: int) -> Answered:
 
 
 def _come_back() -> ApplicationError:
-    delay_s = min(BUSY_FIRST_S * 2 ** (activity.info().attempt - 1), BUSY_LONGEST_S) * random.uniform(0.5, 1.0)  # noqa: S311
+    # The power is bounded: this may go on for days.
+    pause_s = min(BUSY_FIRST_S * BUSY_FACTOR ** min(activity.info().attempt - 1, 10), BUSY_LONGEST_S)
     return ApplicationError(
         "as many attempts as may be are under way to this endpoint",
         type="endpoint_busy",
-        next_retry_delay=timedelta(seconds=delay_s),
+        next_retry_delay=timedelta(seconds=pause_s * random.uniform(0.5, 1.0)),  # noqa: S311
         category=ApplicationErrorCategory.BENIGN,
     )

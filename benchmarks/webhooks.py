@@ -36,7 +36,7 @@ GOOD = 7
 BAD = ("hanging", "500", "410")
 ROUNDS = 3
 # In a burst every delivery waits for the processor, and little else shows; paced, what waits waits for a receiver.
-LOADS: Mapping[str, float] = {"paced, 40 deliveries/s": 0.25, "burst": 0.0}
+LOADS: Mapping[str, float] = {"paced, 20 deliveries/s": 0.5, "burst": 0.0}
 ARRIVES_WITHIN_S = 90.0
 # By then the attempts that found their endpoint busy have come back, and found it gone.
 SETTLES_S = 35.0
