@@ -23,6 +23,7 @@ from activities.account_outbox import AccountOutbox
 from activities.accounts import AccountActivities
 from activities.activity_log import ActivityLog
 from activities.email.messages import AccountMailWriter
+from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
 from activities.orders import OrderActivities
@@ -184,7 +185,10 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
 
     order_activities: list[Callable[..., Any]] = [
         orders.reserve,
+        orders.amend,
+        orders.change_address,
         orders.approve,
+        FraudActivities(books).check_fraud,
         orders.begin_undo,
         orders.finish_undo,
         orders.park,

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import pycountry
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from contracts.customers import CustomerAction
 from contracts.money import MAX_AMOUNT, CurrencyCode
 from contracts.orders import OrderStatus
 from contracts.text import Note, ShortText, SoughtSku
@@ -54,6 +55,28 @@ class ShipToBody(Body, frozen=True):
     city: ShortText = Field(examples=["Oslo"])
     postal_code: ShortText = Field(examples=["0150"])
     country: CountryCode
+
+
+class ShippingAddressBody(ShipToBody, frozen=True):
+    """Where the parcel goes instead: a whole address, by itself or as the `ship_to` that orders are placed with."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_placed(cls, body: Any) -> Any:
+        return body["ship_to"] if isinstance(body, dict) and body.keys() == {"ship_to"} else body
+
+    @field_validator("line1")
+    @classmethod
+    def _has_a_number(cls, line1: str) -> str:
+        if not any(character.isdigit() for character in line1):
+            raise ValueError("must contain the house number: a digit")
+        return line1
+
+
+class CustomerActionBody(Body, frozen=True):
+    """What to do about what is not available."""
+
+    action: CustomerAction = Field(examples=["amend"])
 
 
 class PlaceOrderBody(Body):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.bodies import PlaceOrderBody
+from api.bodies import CustomerActionBody, PlaceOrderBody, ShippingAddressBody
 from api.dependencies import (
     KEY_PARAMETER,
     Caller,
@@ -25,6 +25,7 @@ from api.errors import (
     InvalidCursor,
     InvalidRequest,
     MixedCurrencies,
+    NoActionRequired,
     NotFound,
     RequestTooLarge,
     TooLate,
@@ -34,7 +35,7 @@ from api.errors import (
 from api.order_resource import OrderList, OrderResource
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
-from contracts.orders import OrderStatus
+from contracts.orders import Address, OrderStatus
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=GuardedRoute)
 
@@ -102,3 +103,29 @@ async def cancel_order(order_id: OrderIdInPath, caller: Caller, commands: Comman
     What takes long to undo goes on after the answer; the order then is `processing` or `needs_attention`.
     """
     return answer(await commands.cancel(caller, order_id))
+
+
+@router.post(
+    "/{order_id}/customer-action",
+    response_model=OrderResource,
+    responses=problems(NotFound, InvalidRequest, NoActionRequired),
+)
+@requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
+async def act_for_customer(
+    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: CustomerActionBody
+) -> Response:
+    """Say what to do with an order of which a part is not available: go on without that, or cancel."""
+    return answer(await commands.act(caller, order_id, body.action))
+
+
+@router.patch(
+    "/{order_id}/shipping-address",
+    response_model=OrderResource,
+    responses=problems(NotFound, InvalidRequest, TooLate),
+)
+@requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
+async def change_shipping_address(
+    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: ShippingAddressBody
+) -> Response:
+    """Have an order sent elsewhere, until something of it is handed to the carrier."""
+    return answer(await commands.change_address(caller, order_id, Address(**dict(body))))

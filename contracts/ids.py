@@ -33,6 +33,15 @@ def order_workflow_id(order_id: str) -> str:
     return f"order/{order_id}"
 
 
+def fulfilment_id(order_id: str, number: int) -> str:
+    return f"{order_id}-{number}"
+
+
+def fulfilment_number(fulfilment: str) -> int:
+    """The number of a fulfilment within its order, by its id. Raises ValueError for what is no such id."""
+    return int(fulfilment.partition("-")[2])
+
+
 def new_account_id() -> str:
     return f"acct_{ULID()}"
 

@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.catalogue import CatalogueItem, CatalogueProduct
+from contracts.fulfilments import DEFAULT_WAREHOUSE
 from contracts.money import Money
-from database.inventory import DEFAULT_WAREHOUSE
 from database.tables import catalogue_items, stock
 
 

@@ -9,8 +9,10 @@ from sqlalchemy import Label, Select, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueProduct
+from contracts.failures import Failure
+from contracts.fulfilments import Fulfilment, OrderLine
 from contracts.money import Money
-from contracts.orders import Address, Failure, Order, OrderLine, OrderStatus, Phase, TimelineEntry
+from contracts.orders import Address, Order, OrderStatus, Phase, TimelineEntry
 from contracts.steps import Step
 from database.books import STEP_AS_JSON
 from database.paging import Position, newest_first
@@ -29,7 +31,7 @@ _TIMELINE: Label[Any] = literal_column(
     " FROM followthrough.order_events AS entries WHERE order_id = followthrough.orders.id)"
 ).label("timeline")
 _STEPS: Label[Any] = literal_column(
-    f"(SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, step) AS text)"  # noqa: S608 - a constant
+    f"(SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, fulfilment, step) AS text)"  # noqa: S608 - a constant
     " FROM followthrough.order_steps WHERE order_id = followthrough.orders.id)"
 ).label("steps")
 _PRODUCTS = TypeAdapter(list[CatalogueProduct])
@@ -100,11 +102,14 @@ class OrderRepository:
                     status=OrderStatus(row.status),
                     phase=Phase(row.phase),
                     lines=tuple(OrderLine.model_validate(line) for line in row.lines),
+                    removed_lines=tuple(OrderLine.model_validate(line) for line in row.removed_lines),
+                    fulfilments=tuple(Fulfilment.model_validate(fulfilment) for fulfilment in row.fulfilments),
                     total=Money(amount=row.total, currency=row.currency),
                     ship_to=Address.model_validate(row.ship_to),
                     failure=Failure.model_validate(row.failure) if row.failure else None,
                     timeline=_ENTRIES_READ.validate_json(row.timeline or "[]"),
                     steps=_STEPS_READ.validate_json(row.steps or "[]"),
+                    revision=row.revision,
                     created_at=row.created_at,
                     updated_at=row.updated_at,
                 ),

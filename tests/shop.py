@@ -25,19 +25,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts import queues
 from contracts.catalogue import CatalogueProduct
+from contracts.fulfilments import OrderLine
 from contracts.ids import order_id_for, order_workflow_id
 from contracts.money import Money
 from contracts.operators import Decision, ResolveOrder, RetryOrder
-from contracts.orders import (
-    FINAL_STATUSES,
-    Address,
-    Order,
-    OrderLine,
-    OrderOutcome,
-    OrderRules,
-    OrderStatus,
-    PlaceOrder,
-)
+from contracts.orders import FINAL_STATUSES, Address, Order, OrderOutcome, OrderRules, OrderStatus, PlaceOrder
 from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.orders import OrderRepository
