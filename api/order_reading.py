@@ -20,7 +20,7 @@ from api.order_resource import OrderList, OrderResource
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import order_workflow_id
 from contracts.orders import Order, OrderOutcome, OrderStatus
-from database.orders import BookedOrder, OrderRepository
+from database.orders import BookedOrder, OrderFilter, OrderRepository
 from database.paging import Position
 from workflows.orders import OrderWorkflow
 
@@ -93,13 +93,13 @@ class OrderReader:
             raise NotFound
         return known
 
-    async def list(self, caller: Principal, *, status: OrderStatus | None, cursor: str | None, limit: int) -> OrderList:
+    async def list(self, caller: Principal, wanted: OrderFilter, *, cursor: str | None, limit: int) -> OrderList:
         """A page of the caller's orders, newest first; operators see everybody's. Raises InvalidCursor."""
         after = position_of(cursor) if cursor is not None else None
         async with asking_postgres():
             found = await self._repository.list(
+                wanted,
                 customer_id=None if caller.is_operator else caller.subject,
-                status=status,
                 after=after,
                 limit=limit + 1,
             )

@@ -20,6 +20,7 @@ from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.catalogue import Catalogue
 from database.engine import create_engine
+from database.fraud import FraudRepository
 from database.inbound import InboundRepository
 from database.orders import OrderRepository
 from database.webhook_deliveries import DeliveryRepository
@@ -47,6 +48,7 @@ class Services:
     placer: OrderPlacer
     commands: OrderCommands
     catalogue: Catalogue
+    fraud: FraudRepository
     readiness: Readiness
     accounts: AccountKeeper
     inbound: InboundReceiver
@@ -88,6 +90,7 @@ def _services(engine: AsyncEngine, client: Client, settings: ApiSettings) -> Ser
         placer=OrderPlacer(repository, client, reader, rules),
         commands=OrderCommands(reader),
         catalogue=catalogue,
+        fraud=FraudRepository(engine),
         readiness=Readiness(engine, client),
         accounts=AccountKeeper(
             AccountRepository(engine),

@@ -10,6 +10,8 @@ from ulid import ULID
 ID_PATTERN = r"^{prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"
 
 OrderId = Annotated[str, StringConstraints(pattern=ID_PATTERN.format(prefix="ord"))]
+# Operators name warehouses as they like.
+WarehouseId = Annotated[str, StringConstraints(pattern=r"^wh_[a-z0-9_]{1,60}$")]
 
 _ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
 _ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))

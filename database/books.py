@@ -15,6 +15,7 @@ from contracts.steps import Step, StepName
 from database import inventory
 from database.inventory import Available
 from database.open_order import OpenOrder
+from database.spendings import CHECKS_FRAUD
 from database.transaction import Connection, transaction
 
 # A row of `order_steps` in the shape of `Step`.
@@ -30,6 +31,7 @@ STEP_AS_JSON = """
 _LOCK_AND_LOAD = f"""
     SELECT customer_id, status, phase, CAST(lines AS text), CAST(removed_lines AS text), CAST(ship_to AS text),
         CAST(fulfilments AS text), CAST(failure AS text), final_status, updated_at, revision,
+        {CHECKS_FRAUD} AS checks_fraud,
         (SELECT revision FROM followthrough.orders WHERE id = $1) AS seen_revision,
         (SELECT CAST(json_object_agg(key, entries ORDER BY sequence) AS text)
          FROM followthrough.order_events AS entries WHERE order_id = $1) AS entries,
@@ -131,6 +133,7 @@ class Books:
                     lines=order.lines,
                     ship_to=order.ship_to,
                     updated_at=at,
+                    checks_fraud=stock.checks_fraud,
                 )
                 yield entered, stock.available
                 await self.enter(entered, order, run_id)
@@ -213,6 +216,7 @@ class Books:
             final_status=OrderStatus(row["final_status"]) if row["final_status"] else None,
             updated_at=row["updated_at"],
             revision=row["revision"],
+            checks_fraud=row["checks_fraud"],
             events=_ENTRIES.validate_json(row["entries"] or "{}"),
             steps_by_id={(step.name, step.fulfilment): step for step in steps},
         )

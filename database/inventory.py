@@ -4,18 +4,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from contracts.fulfilments import Fulfilment
+from database.spendings import CHECKS_FRAUD
 from database.transaction import Connection
 
 # Rows are locked in one order and in a statement of their own: so two orders cannot deadlock, and the statement that
 # changes them sees them as they are under the lock.
-_LOCK_WANTED = """
+_LOCK_WANTED = f"""
     SELECT sku, warehouse, on_hand - reserved AS available,
-        EXISTS (SELECT FROM followthrough.orders WHERE id = $2) AS entered
+        EXISTS (SELECT FROM followthrough.orders WHERE id = $2) AS entered, {CHECKS_FRAUD} AS checks_fraud
     FROM followthrough.stock
     WHERE sku = ANY($1::text[])
     ORDER BY sku, warehouse
     FOR UPDATE OF stock
-"""
+"""  # noqa: S608 - put together from constants
 _RESERVE = """
     WITH wanted AS (
         SELECT * FROM unnest($2::text[], $3::text[], $4::int[]) AS wanted (sku, warehouse, quantity)
@@ -53,10 +54,14 @@ Available = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class Stock:
-    """What can be had while its rows are locked, and whether our books had this order when that was asked."""
+    """What can be had while its rows are locked.
+
+    Besides, whether our books had this order when that was asked, and whether it is to be checked before it is charged.
+    """
 
     available: Available
     order_is_entered: bool
+    checks_fraud: bool
 
 
 async def lock(connection: Connection, order_id: str, skus: Collection[str]) -> Stock:
@@ -65,7 +70,11 @@ async def lock(connection: Connection, order_id: str, skus: Collection[str]) -> 
     available: dict[str, dict[str, int]] = {}
     for row in rows:
         available.setdefault(row["sku"], {})[row["warehouse"]] = row["available"]
-    return Stock(available, any(row["entered"] for row in rows))
+    return Stock(
+        available,
+        order_is_entered=any(row["entered"] for row in rows),
+        checks_fraud=any(row["checks_fraud"] for row in rows),
+    )
 
 
 async def reserve(connection: Connection, order_id: str, fulfilments: Iterable[Fulfilment]) -> None:

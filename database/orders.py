@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Label, Select, literal_column, select, text
+from sqlalchemy import FromClause, Label, Select, and_, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueProduct
@@ -16,7 +17,7 @@ from contracts.orders import Address, Order, OrderStatus, Phase, TimelineEntry
 from contracts.steps import Step
 from database.books import STEP_AS_JSON
 from database.paging import Position, newest_first
-from database.tables import orders
+from database.tables import order_skus, orders
 
 _LOOK_UP = text("""
     SELECT
@@ -56,6 +57,15 @@ class LookUp:
     products: dict[str, CatalogueProduct]
 
 
+@dataclass(frozen=True)
+class OrderFilter:
+    """Which orders to list: those that fit every filter that is set. `created_after` itself is left out."""
+
+    status: OrderStatus | None = None
+    created_after: datetime | None = None
+    sku: str | None = None
+
+
 class OrderRepository:
     """Reads orders; the workflow's bookings write them (`database.books`)."""
 
@@ -76,19 +86,21 @@ class OrderRepository:
         return found[0] if found else None
 
     async def list(
-        self,
-        *,
-        customer_id: str | None,
-        status: OrderStatus | None,
-        after: Position | None,
-        limit: int,
+        self, wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int
     ) -> Sequence[Order]:
         """At most `limit` orders, newest first; of every customer when `customer_id` is None."""
-        query = newest_first(select(orders), orders, after, limit)
+        query = select(orders)
+        listed: FromClause = orders
+        if wanted.sku is not None:
+            listed = _orders_with(wanted.sku)
+            query = query.join(listed, and_(listed.c.id == orders.c.id, listed.c.created_at == orders.c.created_at))
+        if wanted.created_after is not None:
+            query = query.where(listed.c.created_at > wanted.created_after)
+        if wanted.status is not None:
+            query = query.where(orders.c.status == wanted.status)
         if customer_id is not None:
             query = query.where(orders.c.customer_id == customer_id)
-        if status is not None:
-            query = query.where(orders.c.status == status)
+        query = newest_first(query, listed, after, limit)
         async with self._engine.connect() as connection:
             return [booked.order for booked in await self._load(connection, query)]
 
@@ -118,3 +130,9 @@ class OrderRepository:
             )
             for row in rows
         ]
+
+
+def _orders_with(sku: str) -> FromClause:
+    """Where an order with this SKU stands in lists; they are in that order in their index."""
+    query = select(order_skus.c.created_at, order_skus.c.order_id.label("id")).where(order_skus.c.sku == sku)
+    return query.subquery("listed")

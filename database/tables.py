@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -15,8 +16,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -46,11 +49,18 @@ catalogue_items = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
+warehouses = Table(
+    "warehouses",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+)
+
 stock = Table(
     "stock",
     metadata,
     Column("sku", ForeignKey("catalogue_items.sku"), primary_key=True),
-    Column("warehouse", String(64), primary_key=True),
+    Column("warehouse", ForeignKey("warehouses.id"), primary_key=True),
     Column("on_hand", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("reserved >= 0", name="reserved"),
@@ -81,6 +91,15 @@ orders = Table(
     Index(None, "customer_id", "created_at", "id"),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at", "id"),
+)
+
+# Filled by a trigger of `orders`, whose `lines` say the same.
+order_skus = Table(
+    "order_skus",
+    metadata,
+    Column("sku", String(64), primary_key=True),
+    Column("created_at", INSTANT, primary_key=True, comment="of the order"),
+    Column("order_id", String(30), primary_key=True),
 )
 
 order_events = Table(
@@ -117,6 +136,19 @@ reservations = Table(
     Column("state", String(16), nullable=False, comment="held, shipped or released"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("state in ('held', 'shipped', 'released')", name="state"),
+)
+
+# One row, which is always there.
+fraud_settings = Table(
+    "fraud_settings",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=true()),
+    Column("limit_amount", BigInteger, comment="in minor units; null: off"),
+    Column("window_s", Integer),
+    Column("maintenance", Boolean, nullable=False, server_default=false()),
+    Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
+    CheckConstraint("single", name="single"),
+    CheckConstraint("(limit_amount > 0 AND window_s > 0) OR num_nonnulls(limit_amount, window_s) = 0", name="limit"),
 )
 
 accounts = Table(
