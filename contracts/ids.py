@@ -33,6 +33,10 @@ def order_workflow_id(order_id: str) -> str:
     return f"order/{order_id}"
 
 
+def shipment_workflow_id(fulfilment_id: str) -> str:
+    return f"shipment/{fulfilment_id}"
+
+
 def new_account_id() -> str:
     return f"acct_{ULID()}"
 

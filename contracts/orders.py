@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field
 
 from contracts.money import Money
+from contracts.shipments import ShipmentRules
 from contracts.steps import Step, StepName, StepOutcome, find_step
 
 
@@ -113,6 +114,7 @@ class OrderRules(BaseModel, frozen=True):
     approval_threshold: int
     approval_deadline_s: int
     retry_window_s: int
+    shipment_poll_after_s: int = ShipmentRules().poll_after_s
 
 
 class PlaceOrder(BaseModel, frozen=True):

@@ -51,9 +51,10 @@ class Parcel(BaseModel, frozen=True):
 
 
 class ShipRequest(BaseModel, frozen=True):
-    """Hand the parcels to the carrier."""
+    """Hand the parcels to the carrier, which has the fulfilment's id for a reference."""
 
     order_id: str
+    fulfilment_id: str
     ship_to: Address
     parcels: tuple[Parcel, ...]
 

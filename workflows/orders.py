@@ -206,6 +206,7 @@ class OrderWorkflow:
             StepName.SHIP,
             ShipRequest(
                 order_id=self.order.id,
+                fulfilment_id=f"{self.order.id}-1",
                 ship_to=self.placed.ship_to,
                 parcels=tuple(Parcel(sku=line.sku, quantity=line.quantity) for line in self.order.lines),
             ),
