@@ -164,7 +164,7 @@ class Parcel:
             .order_by(columns.received_at, columns.event_id)
         )
         async with self.shop.engine.connect() as connection:
-            return [row.tuple() for row in await connection.execute(query)]
+            return [(row.source, row.step, row.outcome, row.reason) for row in await connection.execute(query)]
 
     async def until_decided(self, *expected: Told) -> None:
         """Wait until these, in any order, are all that its carrier told, and what was made of it."""

@@ -84,7 +84,7 @@ async def test_a_slow_journey_is_seen_on_its_way(shop: Shop) -> None:
 
 
 async def test_steps_that_overtake_each_other_wait_for_each_other(shop: Shop, receiver: Hook) -> None:
-    endpoint = await ShopEndpoint.at(receiver, shop, "shipment.*")
+    endpoint = await ShopEndpoint.at(receiver, shop, "shipment.dispatched", "shipment.delivered")
     parcel = await Parcel.on_its_way(shop, owner=endpoint.owner)
 
     await parcel.travels("delivered")
@@ -108,7 +108,7 @@ async def test_steps_that_come_at_once_in_the_wrong_order_arrive(shop: Shop) -> 
 
 
 async def test_doubled_steps_count_once_and_are_told_once(shop: Shop, receiver: Hook) -> None:
-    endpoint = await ShopEndpoint.at(receiver, shop, "shipment.*")
+    endpoint = await ShopEndpoint.at(receiver, shop, "shipment.dispatched", "shipment.delivered")
     parcel = await Parcel.on_its_way(shop, owner=endpoint.owner)
 
     await parcel.travels("dispatched", "dispatched", copies=3)
