@@ -61,6 +61,9 @@ class OrderSettings(BaseSettings):
     approval_deadline_s: PositiveInt = 24 * 60 * 60
     customer_deadline_s: PositiveInt = 72 * 60 * 60
     retry_window_s: PositiveInt = Field(default=600, description="how long a step is retried before the order parks")
+    shipment_poll_after_s: PositiveInt = Field(
+        default=6 * 60 * 60, description="how long the carrier of a shipment may be silent before it is asked"
+    )
 
 
 class ApiSettings(BaseSettings):

@@ -50,8 +50,9 @@ class ShippingActivities:
                 at = attempt_time(announced.at)
                 number = announced.step.fulfilment
                 order.settle(StepName.SHIP, number, outcome)
-                if outcome.outcome is StepOutcome.SUCCEEDED:
+                if outcome.reference is not None:
                     order.note_of(number, EventType.SHIPPED, at, f"shipment {outcome.reference}")
+                    await order.book_shipment(number, outcome.reference, at)
                 if order.fulfilment(number).is_being_undone:
                     announce_next_compensation(order, number, at)
                 elif outcome.outcome is StepOutcome.SUCCEEDED:
@@ -80,5 +81,6 @@ class ShippingActivities:
                 number, shipment_id = announced.step.fulfilment, announced.call.shipment_id
                 order.settle(StepName.CANCEL_SHIPMENT, number, succeeded(shipment_id))
                 order.note_of(number, EventType.SHIPMENT_CANCELLED, at, f"shipment {shipment_id}")
+                await order.cancel_shipment(shipment_id, at)
                 announce_next_compensation(order, number, at)
             return order.progress(announced.known)

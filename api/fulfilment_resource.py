@@ -4,14 +4,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from contracts.failures import Failure
 from contracts.fulfilments import Fulfilment, FulfilmentStatus, OrderLine
 from contracts.ids import fulfilment_id
 from contracts.money import Money
 from contracts.orders import Order
-from contracts.steps import StepName, StepOutcome
+from contracts.shipments import ShipmentStatus
+from contracts.steps import StepName, StepOutcome, outcome_of
 
 
 class PaymentStatus(StrEnum):
@@ -37,7 +38,9 @@ class ShipmentResource(BaseModel, frozen=True):
     """A parcel; the id is the carrier's."""
 
     id: str
-    status: str = Field(description="booked, dispatched, delivered or cancelled")
+    status: ShipmentStatus
+    dispatched_at: datetime | None
+    delivered_at: datetime | None
 
 
 class FulfilmentResource(BaseModel, frozen=True):
@@ -55,16 +58,17 @@ class FulfilmentResource(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, order: Order, fulfilment: Fulfilment) -> Self:
+        shipment = _shipment(order, fulfilment)
         return cls(
             id=fulfilment_id(order.id, fulfilment.number),
             warehouse=fulfilment.warehouse,
             lines=fulfilment.lines,
-            status=fulfilment.status,
+            status=_status(fulfilment, shipment),
             amount=fulfilment.amount,
             charge=_charge(order, fulfilment),
-            shipment=_shipment(order, fulfilment),
+            shipment=shipment,
             failure=fulfilment.failure,
-            delivered_at=None,
+            delivered_at=shipment.delivered_at if shipment else None,
         )
 
 
@@ -118,8 +122,23 @@ def _charge(order: Order, fulfilment: Fulfilment) -> ChargeResource | None:
 
 def _shipment(order: Order, fulfilment: Fulfilment) -> ShipmentResource | None:
     ship = order.step(StepName.SHIP, fulfilment.number)
-    cancel = order.step(StepName.CANCEL_SHIPMENT, fulfilment.number)
     if ship is None or ship.reference is None:
         return None
-    cancelled = cancel is not None and cancel.outcome is StepOutcome.SUCCEEDED
-    return ShipmentResource(id=ship.reference, status="cancelled" if cancelled else "booked")
+    tracked = next((one for one in order.shipments if one.carrier_id == ship.reference), None)
+    if tracked is not None:
+        return ShipmentResource(
+            id=tracked.carrier_id,
+            status=tracked.status,
+            dispatched_at=tracked.dispatched_at,
+            delivered_at=tracked.delivered_at,
+        )
+    # It was booked a moment ago, or before shipments were followed.
+    cancelled = outcome_of(order.steps, StepName.CANCEL_SHIPMENT, fulfilment.number) is StepOutcome.SUCCEEDED
+    status = ShipmentStatus.CANCELLED if cancelled else ShipmentStatus.BOOKED
+    return ShipmentResource(id=ship.reference, status=status, dispatched_at=None, delivered_at=None)
+
+
+def _status(fulfilment: Fulfilment, shipment: ShipmentResource | None) -> FulfilmentStatus:
+    delivered = shipment is not None and shipment.status is ShipmentStatus.DELIVERED
+    is_sent = fulfilment.status is FulfilmentStatus.SHIPPED
+    return FulfilmentStatus.DELIVERED if is_sent and delivered else fulfilment.status

@@ -44,6 +44,10 @@ def fulfilment_number(fulfilment: str) -> int:
     return int(fulfilment.partition("-")[2])
 
 
+def shipment_workflow_id(fulfilment: str) -> str:
+    return f"shipment/{fulfilment}"
+
+
 def new_account_id() -> str:
     return f"acct_{ULID()}"
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from contracts.failures import Failure
 from contracts.fulfilments import Fulfilment, FulfilmentStatus, OrderLine
 from contracts.money import Money
+from contracts.shipments import TrackedShipment
 from contracts.steps import WHOLE_ORDER, Step, StepName, find_step
 
 
@@ -94,6 +95,8 @@ class OrderRules(BaseModel, frozen=True):
     approval_deadline_s: int
     retry_window_s: int
     customer_deadline_s: int = 72 * 60 * 60
+    # None for orders from before shipments were followed.
+    shipment_poll_after_s: int | None = None
 
 
 class PlaceOrder(BaseModel, frozen=True):
@@ -114,7 +117,8 @@ class PlaceOrder(BaseModel, frozen=True):
 class Order(BaseModel, frozen=True):
     """Everything our books know of one order.
 
-    `fulfilments` is empty until the stock is reserved. `revision` counts the bookings.
+    `fulfilments` is empty until the stock is reserved. `revision` counts the bookings. `shipments` go on when the
+    order is over: our books know of them, its workflow does not.
     """
 
     id: str
@@ -129,6 +133,7 @@ class Order(BaseModel, frozen=True):
     failure: Failure | None = None
     timeline: tuple[TimelineEntry, ...] = ()
     steps: tuple[Step, ...] = ()
+    shipments: tuple[TrackedShipment, ...] = ()
     revision: int = 0
     created_at: datetime
     updated_at: datetime

@@ -66,7 +66,7 @@ class Parcel(BaseModel, frozen=True):
 
 
 class ShipRequest(ProviderRequest, frozen=True):
-    """Hand the parcels to the carrier."""
+    """Hand the parcels to the carrier, which has the fulfilment's id for a reference."""
 
     ship_to: Address
     parcels: tuple[Parcel, ...]

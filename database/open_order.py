@@ -14,7 +14,7 @@ from contracts.money import Money
 from contracts.orders import Address, EventType, OrderStatus, Phase, TimelineEntry
 from contracts.steps import WHOLE_ORDER, Outcome, Step, StepName
 from contracts.webhooks import TOLD_OF_ORDERS, status_at
-from database import inventory, spendings
+from database import inventory, shipments, spendings
 from database.transaction import Connection
 
 StepId = tuple[StepName, int]
@@ -137,6 +137,20 @@ class OpenOrder:
     async def ship_stock(self, number: int) -> bool:
         warehouse = self.fulfilment(number).warehouse
         return warehouse is not None and await inventory.ship(self.connection, self.id, warehouse)
+
+    async def book_shipment(self, number: int, carrier_id: str, at: datetime) -> None:
+        """Enter that the carrier has taken what a fulfilment sends."""
+        await shipments.book(
+            self.connection,
+            fulfilment_id=fulfilment_id(self.id, number),
+            order_id=self.id,
+            carrier_id=carrier_id,
+            at=at,
+        )
+
+    async def cancel_shipment(self, carrier_id: str, at: datetime) -> None:
+        """Enter that the carrier has given something back."""
+        await shipments.cancel(self.connection, carrier_id, at)
 
     # Provider calls.
 

@@ -14,6 +14,7 @@ from contracts.failures import Failure
 from contracts.fulfilments import Fulfilment, OrderLine
 from contracts.money import Money
 from contracts.orders import Address, Order, OrderStatus, Phase, TimelineEntry
+from contracts.shipments import TrackedShipment
 from contracts.steps import Step
 from database.books import STEP_AS_JSON
 from database.paging import Position, newest_first
@@ -35,8 +36,13 @@ _STEPS: Label[Any] = literal_column(
     f"(SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, fulfilment, step) AS text)"  # noqa: S608 - a constant
     " FROM followthrough.order_steps WHERE order_id = followthrough.orders.id)"
 ).label("steps")
+_SHIPMENTS: Label[Any] = literal_column(
+    "(SELECT CAST(json_agg(parcels) AS text)"
+    " FROM followthrough.shipments AS parcels WHERE order_id = followthrough.orders.id)"
+).label("shipments")
 _PRODUCTS = TypeAdapter(list[CatalogueProduct])
 _ENTRIES_READ = TypeAdapter(tuple[TimelineEntry, ...])
+_SHIPMENTS_READ = TypeAdapter(tuple[TrackedShipment, ...])
 _STEPS_READ = TypeAdapter(tuple[Step, ...])
 
 
@@ -105,7 +111,7 @@ class OrderRepository:
             return [booked.order for booked in await self._load(connection, query)]
 
     async def _load(self, connection: AsyncConnection, query: Select[Any]) -> Sequence[BookedOrder]:
-        rows = (await connection.execute(query.add_columns(_TIMELINE, _STEPS))).all()
+        rows = (await connection.execute(query.add_columns(_TIMELINE, _STEPS, _SHIPMENTS))).all()
         return [
             BookedOrder(
                 order=Order(
@@ -121,6 +127,7 @@ class OrderRepository:
                     failure=Failure.model_validate(row.failure) if row.failure else None,
                     timeline=_ENTRIES_READ.validate_json(row.timeline or "[]"),
                     steps=_STEPS_READ.validate_json(row.steps or "[]"),
+                    shipments=_SHIPMENTS_READ.validate_json(row.shipments or "[]"),
                     revision=row.revision,
                     created_at=row.created_at,
                     updated_at=row.updated_at,

@@ -249,6 +249,33 @@ inbound_events = Table(
     Column("processed_at", INSTANT),
 )
 
+shipments = Table(
+    "shipments",
+    metadata,
+    Column("fulfilment_id", String(40), primary_key=True),
+    Column("order_id", String(30), nullable=False, index=True),
+    Column("carrier_id", Text, nullable=False, unique=True, comment="the carrier's"),
+    Column("status", String(16), nullable=False),
+    Column("booked_at", INSTANT, nullable=False),
+    Column("dispatched_at", INSTANT, comment="by the carrier's clock, as is delivered_at"),
+    Column("delivered_at", INSTANT),
+    Column("cancelled_at", INSTANT),
+)
+
+# Without a foreign key: the carrier may tell of a shipment before our books have it.
+shipment_events = Table(
+    "shipment_events",
+    metadata,
+    Column("source", String(16), primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("carrier_id", Text, nullable=False, index=True, comment="of the shipment"),
+    Column("step", Text, nullable=False),
+    Column("occurred_at", INSTANT, nullable=False, comment="by the carrier's clock"),
+    Column("received_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("outcome", String(16), nullable=False, server_default="kept"),
+    Column("reason", Text, comment="why it was not applied"),
+)
+
 attention_items = Table(
     "attention_items",
     metadata,

@@ -9,7 +9,7 @@ from activities.shipping import ShippingActivities
 from contracts import queues
 from contracts.books import BeginUndo, FinishUndo
 from contracts.failures import Failure, FailureCode
-from contracts.fulfilments import Fulfilment
+from contracts.fulfilments import Fulfilment, FulfilmentStatus
 from contracts.orders import OrderStatus
 from contracts.providers import CancelShipmentRequest, ChargeRequest, Parcel, RefundRequest, ShipRequest
 from contracts.steps import StepName, StepOutcome
@@ -47,6 +47,8 @@ class FulfilmentProcess:
             if self.fulfilment.goes_forward:
                 await self.charge()
                 await self.ship()
+            if self.fulfilment.status is FulfilmentStatus.SHIPPED:
+                await self.file.follow_shipment(self.number)
             if self.fulfilment.is_being_undone:
                 await self.undo()
         except NeedsOperator as trouble:

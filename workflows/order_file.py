@@ -1,19 +1,28 @@
 """What an order's workflow knows of its order, and how it writes to our books."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
 
+from contracts import queues
 from contracts.books import Booking, Progress, ProviderStep, Reserve
+from contracts.ids import fulfilment_id, shipment_workflow_id
 from contracts.orders import Order, OrderStatus, PlaceOrder
 from contracts.providers import ProviderRequest
+from contracts.shipments import FollowShipment, ShipmentRules
 from contracts.steps import StepName, StepOutcome
 from workflows.calls import Refused, book, call_provider
+from workflows.shipments import ShipmentWorkflow
 
 ORDER_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
+# After a kill of the worker its tasks go to the next one this soon.
+TASK_TIMEOUT = timedelta(seconds=2)
 ORDER_TOTAL = SearchAttributeKey.for_int("OrderTotal")
 
 
@@ -27,6 +36,7 @@ class OrderFile:
         self.placed = placed
         self.order = Order.accepted(placed)
         self.retrying = 0
+        self._followed: set[int] = set()
         self._shown_status = OrderStatus.ACCEPTED
 
     def booking(self) -> dict[str, Any]:
@@ -88,6 +98,33 @@ class OrderFile:
         finally:
             self.retrying -= in_trouble
         self.learn(progress)
+
+    async def follow_shipment(self, fulfilment: int) -> None:
+        """Have the shipment of a fulfilment followed, whatever becomes of the order. A repeat changes nothing."""
+        poll_after_s = self.placed.rules.shipment_poll_after_s
+        if fulfilment in self._followed or poll_after_s is None:
+            return
+        self._followed.add(fulfilment)
+        ship = self.order.step(StepName.SHIP, fulfilment)
+        assert ship is not None and ship.reference is not None  # noqa: PT018
+        name = fulfilment_id(self.order.id, fulfilment)
+        # An order that was reset to an earlier point has its shipment followed already.
+        with suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                ShipmentWorkflow.run,
+                FollowShipment(
+                    fulfilment_id=name,
+                    order_id=self.order.id,
+                    carrier_id=ship.reference,
+                    rules=ShipmentRules(poll_after_s=poll_after_s),
+                ),
+                id=shipment_workflow_id(name),
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                task_queue=queues.SHIPMENTS,
+                task_timeout=TASK_TIMEOUT,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                static_summary=f"{ship.reference} of {self.order.customer_id}",
+            )
 
     def outcome(self, name: StepName, fulfilment: int) -> StepOutcome | None:
         step = self.order.step(name, fulfilment)

@@ -13,6 +13,7 @@ from contracts import queues
 from contracts.books import Amend, Approve, BeginUndo, ChangeAddress, Park, Reserve, Resolve, Retry
 from contracts.customers import CustomerAction
 from contracts.failures import FailureCode
+from contracts.fulfilments import FulfilmentStatus
 from contracts.operators import Decision, ResolveOrder, RetryOrder
 from contracts.orders import Address, Order, OrderOutcome, OrderStatus, Phase, PlaceOrder
 from contracts.providers import FraudCheck
@@ -80,6 +81,10 @@ class OrderWorkflow:
                 await self.turn_round(undo)
         while self.order.phase is Phase.UNDOING:
             await self.follow_fulfilments()
+        # An operator may have closed the order as sent.
+        for fulfilment in self.order.fulfilments:
+            if fulfilment.status is FulfilmentStatus.SHIPPED:
+                await self.file.follow_shipment(fulfilment.number)
         self.file.show("")
 
     # The steps forward. Each announces the next one in our books, which is what registers its compensation.

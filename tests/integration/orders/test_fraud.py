@@ -87,7 +87,7 @@ async def test_an_order_over_the_limit_is_rejected_before_anything_is_charged(
     assert (evidence.status, evidence.failure_code) == ("rejected", "fraud_suspected")
     assert (evidence.effects.charges, evidence.effects.shipments) == ((), ())
     assert evidence.stock == Stock(on_hand=ON_HAND, reserved=0)
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
 
 
 async def test_the_limit_itself_may_be_spent_also_by_what_was_bought_before_it_was_set(
@@ -171,7 +171,7 @@ async def test_while_checks_are_suspended_orders_wait_and_then_go_on(
     evidence = await order.settled_evidence()
     assert evidence.status is OrderStatus.COMPLETED
     assert len(evidence.effects.charges) == 1
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
 
 
 async def test_an_order_that_waits_for_its_check_can_be_cancelled(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from activities.carrier_events import CarrierEvents
 from activities.inbound import InboundEvents
 from activities.payment_events import PaymentEvents
 from contracts.inbound import InboundEvent, InboundProvider
@@ -17,6 +18,7 @@ from contracts.outbox import OutboxKind, OutboxRow
 from database.attention import AttentionRepository
 from database.books import Books
 from database.inbound import InboundRepository
+from database.shipments import ShipmentRepository
 from database.tables import attention_items, inbound_events
 from tests.inbound_events import Json, dispute, encoded, new_id, payment_event
 from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
@@ -44,7 +46,8 @@ class Stripe:
     def events(self) -> InboundEvents:
         """A second processor beside the worker's."""
         books, attention = Books(self.shop.engine), AttentionRepository(self.shop.engine)
-        return InboundEvents(self.repository, PaymentEvents(books, attention, self.shop.client))
+        carrier = CarrierEvents(ShipmentRepository(self.shop.engine), self.shop.client)
+        return InboundEvents(self.repository, PaymentEvents(books, attention, self.shop.client), carrier)
 
     async def intent_of(self, order: ShopOrder) -> Json:
         """The payment intent that this order's charge has made."""
