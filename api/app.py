@@ -18,6 +18,7 @@ from api import (
     health,
     inbound,
     metrics,
+    order_watching,
     orders,
     webhook_endpoints,
 )
@@ -34,6 +35,7 @@ from settings import ApiSettings
 
 RESOURCES = (
     orders,
+    order_watching,
     admin_orders,
     catalogue,
     accounts,
