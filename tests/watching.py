@@ -14,12 +14,14 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from stack.home import Home
+from stack.tokens import sign_token
 from tests.acceptance.client import Caller
 from tests.stack_session import RunningStack
 
 Entry = dict[str, Any]
 # More than there is between two heartbeats.
 SILENT_FOR_S = 30.0
+EXPIRES_IN_S = 2
 WATCHERS = "followthrough_order_watchers"
 DROPPED = "followthrough_order_watchers_dropped_total"
 
@@ -90,6 +92,14 @@ async def all_events(caller: Caller, order_id: str, last_event_id: str | None = 
 def entries_of(events: list[Event]) -> list[Entry]:
     assert [event.id for event in events] == [str(event.entry["sequence"]) for event in events]
     return [event.entry for event in events]
+
+
+def short_lived(stack: RunningStack, caller: Caller) -> Caller:
+    """The same caller with a token that expires in a moment."""
+    again = Caller(caller.http, stack, caller.subject)
+    token = sign_token(Home(stack.home), caller.subject, ["orders:read"], EXPIRES_IN_S)
+    again.headers = {"Authorization": f"Bearer {token}"}
+    return again
 
 
 async def raw_stream(caller: Caller, order_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -7,7 +7,17 @@ import pytest
 
 from tests.acceptance.client import BIKE, POLL_S, WITHIN_S, Caller, Door, assert_problem
 from tests.stack_session import RunningStack
-from tests.watching import WATCHERS, ApiLog, all_events, entries_of, metric, raw_stream, reset, watching
+from tests.watching import (
+    WATCHERS,
+    ApiLog,
+    all_events,
+    entries_of,
+    metric,
+    raw_stream,
+    reset,
+    short_lived,
+    watching,
+)
 
 UNKNOWN = "ord_00000000000000000000000000"
 DECLINED = "pm_card_visa_chargeDeclined"
@@ -103,6 +113,17 @@ async def test_who_may_read_an_order_may_watch_it_and_nobody_else(
     assert_problem(await ada.get(f"/v1/orders/{UNKNOWN}/events"), 404, "not_found")
     assert_problem(await ada.get("/v1/orders/not-an-id/events"), 404, "not_found")
     assert await all_events(operator, placed["id"]) == await all_events(ada, placed["id"])
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(stack: RunningStack, customer: Caller) -> None:
+    placed = await customer.placed(sku=BIKE, quantity=1)
+    soon_expired = short_lived(stack, customer)
+
+    async with watching(soon_expired, placed["id"]) as stream, asyncio.timeout(WITHIN_S):
+        assert (await stream.events())[-1].entry["type"] == "approval_requested"
+
+    assert_problem(await soon_expired.get(f"/v1/orders/{placed['id']}/events"), 401, "unauthenticated")
+    await customer.post(f"/v1/orders/{placed['id']}/cancel")
 
 
 async def test_a_silent_stream_shows_every_15_s_that_it_lives(customer: Caller) -> None:

@@ -8,7 +8,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.acceptance.client import BIKE, POLL_S, WITHIN_S, Caller, Door
 from tests.stack_session import RunningStack
-from tests.watching import WATCHERS, ApiLog, Entry, all_events, all_messages, live, metric
+from tests.watching import WATCHERS, ApiLog, Entry, all_events, all_messages, live, metric, short_lived
 
 UNKNOWN = "ord_00000000000000000000000000"
 
@@ -101,6 +101,19 @@ async def test_clients_that_go_away_leave_neither_a_place_nor_an_error(stack: Ru
     await customer.post(f"/v1/orders/{placed['id']}/cancel")
 
     assert log.troubles() == []
+
+
+async def test_it_ends_with_the_token_that_opened_it(stack: RunningStack, customer: Caller) -> None:
+    placed = await customer.placed(sku=BIKE, quantity=1)
+    soon_expired = short_lived(stack, customer)
+
+    async with asyncio.timeout(WITHIN_S), live(soon_expired, placed["id"]) as websocket:
+        with pytest.raises(ConnectionClosedError):
+            await all_messages(websocket)
+
+    assert websocket.close_code == 1008
+    assert await refusal(soon_expired, placed["id"]) == (401, "unauthenticated")
+    await customer.post(f"/v1/orders/{placed['id']}/cancel")
 
 
 async def test_a_message_of_more_than_64_kib_ends_it(customer: Caller) -> None:
