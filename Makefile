@@ -40,6 +40,7 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.watchers
 
 chaos: setup
 	@$(BIN)/pytest -s tests/chaos

@@ -19,6 +19,7 @@ from api import (
     health,
     inbound,
     metrics,
+    order_watching,
     orders,
     webhook_endpoints,
 )
@@ -35,6 +36,7 @@ from settings import ApiSettings
 
 RESOURCES = (
     orders,
+    order_watching,
     admin_orders,
     catalogue,
     fraud,

@@ -1,8 +1,9 @@
 """Who calls, and what they may do: bearer tokens (RFC 6750) that are JWTs (RFC 7519, RFC 9068)."""
 
+import math
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -28,10 +29,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: the token's subject and its scopes."""
+    """Who calls: the token's subject and its scopes, and until when it counts, in seconds since the epoch."""
 
     subject: str
     scopes: frozenset[str]
+    expires_at: float = field(default=math.inf, compare=False)
 
     @property
     def is_operator(self) -> bool:
@@ -78,7 +80,11 @@ class TokenVerifier:
         subject, scopes = claims["sub"], claims.get("scope")
         if not SUBJECT.fullmatch(subject):
             raise _invalid("its subject is not 1 to 255 ASCII characters")
-        return Principal(subject=subject, scopes=frozenset(scopes.split() if isinstance(scopes, str) else ()))
+        return Principal(
+            subject=subject,
+            scopes=frozenset(scopes.split() if isinstance(scopes, str) else ()),
+            expires_at=float(claims["exp"]),
+        )
 
     async def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message
 
@@ -68,12 +69,9 @@ class GuardedRoute(APIRoute):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        declared = getattr(endpoint, "access", None)
-        if not isinstance(declared, Access):
-            raise TypeError(f"{path}: put requires(), requires_token() or open_to_all() on {endpoint.__name__}")
-        self.access = declared
-        if declared.token:
-            alternatives = [{BEARER: [scope]} for scope in declared.any_of] or [{BEARER: []}]
+        self.access = _declared(path, endpoint)
+        if self.access.token:
+            alternatives = [{BEARER: [scope]} for scope in self.access.any_of] or [{BEARER: []}]
             options["openapi_extra"] = {"security": alternatives, **(options.get("openapi_extra") or {})}
         super().__init__(path, endpoint, **options)
         self.responses = _merged(problems(*self._own_problems()), self.responses)
@@ -92,7 +90,7 @@ class GuardedRoute(APIRoute):
         must_have_body = reads is not None and reads.field_info.is_required()
 
         async def guarded(request: Request) -> Response:
-            self._check_scope(request)
+            _check_scope(self.access, request)
             if request.method not in ("GET", "HEAD"):
                 if must_have_body:
                     _check_media_type(request)
@@ -104,16 +102,39 @@ class GuardedRoute(APIRoute):
 
         return guarded
 
-    def _check_scope(self, request: Request) -> None:
-        if not self.access.any_of:
-            return
-        principal: Principal = request.state.principal
-        if not principal.may_any(self.access.any_of):
-            wanted = " ".join(self.access.any_of)
-            raise Forbidden(
-                f"The token needs one of these scopes: {wanted}.",
-                headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{wanted}"'},
-            )
+
+def guarded_websocket(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Make a route for WebSockets that checks the scope first, as GuardedRoute does; its endpoint says which."""
+
+    def add(endpoint: Endpoint) -> Endpoint:
+        access = _declared(path, endpoint)
+
+        async def check(connection: HTTPConnection) -> None:
+            _check_scope(access, connection)
+
+        router.add_api_websocket_route(path, endpoint, dependencies=[Depends(check)])
+        return endpoint
+
+    return add
+
+
+def _declared(path: str, endpoint: Callable[..., Any]) -> Access:
+    declared = getattr(endpoint, "access", None)
+    if not isinstance(declared, Access):
+        raise TypeError(f"{path}: put requires(), requires_token() or open_to_all() on {endpoint.__name__}")
+    return declared
+
+
+def _check_scope(access: Access, connection: HTTPConnection) -> None:
+    if not access.any_of:
+        return
+    principal: Principal = connection.state.principal
+    if not principal.may_any(access.any_of):
+        wanted = " ".join(access.any_of)
+        raise Forbidden(
+            f"The token needs one of these scopes: {wanted}.",
+            headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{wanted}"'},
+        )
 
 
 def _check_media_type(request: Request) -> None:
