@@ -108,7 +108,7 @@ async def test_an_event_settles_the_charge_of_an_order_that_is_still_trying(shop
 
     evidence = await order.settled_evidence()
     assert evidence.timeline == COMPLETED
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
     assert len(evidence.effects.charges) == 1
     assert evidence.effects.money_kept == AMOUNT
 
@@ -137,7 +137,7 @@ async def test_an_event_has_a_parked_order_go_on(shop: Shop, stripe: Stripe) -> 
     evidence = await order.settled_evidence()
     assert evidence.timeline == [*COMPLETED[:2], "needs_attention", "retried", *COMPLETED[2:]]
     assert evidence.booked.timeline[3].detail == f"the payment provider: {intent['id']} has succeeded"
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
     assert len(evidence.effects.charges) == 1
 
 
@@ -155,7 +155,7 @@ async def test_an_event_for_an_order_that_is_being_undone_gives_the_money_back(
     evidence = await order.settled_evidence()
     assert evidence.status is OrderStatus.CANCELLED
     assert evidence.timeline[-4:] == ["charged", "refunded", "reservation_released", "cancelled"]
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
     assert (len(evidence.effects.charges), evidence.effects.money_kept) == (1, 0)
 
 
