@@ -3,13 +3,12 @@
 import asyncio
 
 from contracts.shipments import ShipmentStatus
-from tests.inbound_events import new_id
+from tests.inbound_events import new_id, shipment_event
 from tests.shipments import (
     Parcel,
     grow_old,
     is_processed,
     tell,
-    tracking_event,
     until_processed,
     waits_in_outbox,
 )
@@ -106,7 +105,7 @@ async def test_our_books_decide_alone_when_no_workflow_comes(shop: Shop) -> None
 
 
 async def test_a_step_of_somebody_elses_shipment_is_kept_and_nothing_else(shop: Shop) -> None:
-    event_id = await tell(shop, tracking_event("dispatched", new_id("shp"), "4711", None))
+    event_id = await tell(shop, shipment_event(carrier_id=new_id("shp")))
 
     await grow_old(shop, event_id)
 
