@@ -112,6 +112,7 @@ class Parcel:
             id=shipment_workflow_id(self.id),
             task_queue=queues.SHIPMENTS,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            task_timeout=timedelta(seconds=2),
             rpc_timeout=RPC_TIMEOUT,
         )
 

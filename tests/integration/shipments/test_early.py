@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+from temporalio.client import WorkflowFailureError
+
 from contracts.shipments import ShipmentStatus
 from tests.inbound_events import new_id, shipment_event
 from tests.shipments import (
@@ -96,6 +99,19 @@ async def test_a_step_that_is_told_between_booking_and_workflow_is_heard(shop: S
 async def test_our_books_decide_alone_when_no_workflow_comes(shop: Shop) -> None:
     parcel = await Parcel.handed_over(shop)
     await parcel.book()
+    event_id = await parcel.tells("dispatched")
+
+    await grow_old(shop, event_id)
+
+    await parcel.until(DISPATCHED)
+    await until_processed(shop, event_id)
+
+
+async def test_our_books_decide_alone_when_an_operator_has_ended_the_following(shop: Shop) -> None:
+    parcel = await Parcel.on_its_way(shop)
+    await parcel.handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await parcel.outcome()
     event_id = await parcel.tells("dispatched")
 
     await grow_old(shop, event_id)
