@@ -25,7 +25,7 @@ async def bought(buyer: Caller, door: Door) -> list[dict[str, Any]]:
     price = {"amount": 1_250, "currency": "usd"}
     await door.operator().put(f"/v1/admin/catalogue/{MUG}", {"name": "Mug", "price": price, "on_hand": 1_000})
     declined = "pm_card_visa_chargeDeclined"
-    wanted = [
+    wanted: list[tuple[str, dict[str, Any]]] = [
         ("completed", {"lines": lines_of(TEE)}),
         ("awaiting_approval", {"lines": lines_of(BIKE)}),
         ("completed", {"lines": lines_of(TEE, MUG)}),
