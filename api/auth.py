@@ -52,8 +52,16 @@ class Principal:
         return self.is_operator or self.subject == customer_id
 
 
+@dataclass(frozen=True)
+class Verified:
+    """Whom a token speaks for, and until when, in seconds since 1970."""
+
+    principal: Principal
+    expires_at: int
+
+
 class TokenVerifier:
-    """Turns an Authorization header into a principal."""
+    """Turns an Authorization header, or a bare token, into a principal."""
 
     def __init__(self, keys: SigningKeys, *, issuer: str, audience: str) -> None:
         self._keys = keys
@@ -65,8 +73,14 @@ class TokenVerifier:
         if authorization is None:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.", headers={"WWW-Authenticate": REALM})
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_LENGTH:
+        if scheme.lower() != "bearer":
             raise _invalid("it is not a bearer token")
+        return (await self.verify_token(token)).principal
+
+    async def verify_token(self, token: str) -> Verified:
+        """Raises as `verify` does."""
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise _invalid("it is too long for one of ours")
         try:
             claims = await self._claims(token.strip())
         except jwt.ExpiredSignatureError:
@@ -78,7 +92,10 @@ class TokenVerifier:
         subject, scopes = claims["sub"], claims.get("scope")
         if not SUBJECT.fullmatch(subject):
             raise _invalid("its subject is not 1 to 255 ASCII characters")
-        return Principal(subject=subject, scopes=frozenset(scopes.split() if isinstance(scopes, str) else ()))
+        return Verified(
+            Principal(subject=subject, scopes=frozenset(scopes.split() if isinstance(scopes, str) else ())),
+            expires_at=int(claims["exp"]),
+        )
 
     async def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
