@@ -18,6 +18,7 @@ from api import (
     health,
     inbound,
     metrics,
+    order_watching,
     orders,
     shop,
     shop_sign_in,
@@ -39,6 +40,7 @@ from settings import ApiSettings, SessionSettings
 
 RESOURCES = (
     orders,
+    order_watching,
     admin_orders,
     catalogue,
     accounts,

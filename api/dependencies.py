@@ -4,12 +4,14 @@ import re
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
+from starlette.requests import HTTPConnection
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
 from api.order_commands import OrderCommands
+from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
@@ -38,13 +40,13 @@ OPTIONAL_KEY_PARAMETER: dict[str, Any] = KEY_PARAMETER | {
 }
 
 
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
+def _services(connection: HTTPConnection) -> Services:
+    services: Services = connection.app.state.services
     return services
 
 
-async def _caller(request: Request) -> Principal:
-    caller: Principal = request.state.principal
+async def _caller(connection: HTTPConnection) -> Principal:
+    caller: Principal = connection.state.principal
     return caller
 
 
@@ -114,8 +116,12 @@ async def _webhooks(request: Request) -> WebhookKeeper:
     return _services(request).webhooks
 
 
-async def _reader(request: Request) -> OrderReader:
-    return _services(request).reader
+async def _reader(connection: HTTPConnection) -> OrderReader:
+    return _services(connection).reader
+
+
+async def _feed(connection: HTTPConnection) -> OrderFeed:
+    return _services(connection).feed
 
 
 async def _placer(request: Request) -> OrderPlacer:
@@ -146,6 +152,7 @@ EndpointIdInPath = Annotated[str, Depends(_endpoint_id)]
 DeliveryIdInPath = Annotated[str, Depends(_delivery_id)]
 Webhooks = Annotated[WebhookKeeper, Depends(_webhooks)]
 Reader = Annotated[OrderReader, Depends(_reader)]
+Feed = Annotated[OrderFeed, Depends(_feed)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]
 Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]

@@ -107,6 +107,10 @@ class IdempotencyKeyReused(Problem):
     status, code, title = 422, ErrorCode.IDEMPOTENCY_KEY_REUSED, "This key was used with another body"
 
 
+class LastEventIdInvalid(Problem):
+    status, code, title = 400, ErrorCode.LAST_EVENT_ID_INVALID, "The Last-Event-ID header is not valid"
+
+
 class NotFound(Problem):
     status, code, title = 404, ErrorCode.NOT_FOUND, "There is nothing here"
 

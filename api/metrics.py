@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from contracts.inbound import InboundProvider
 
 REQUESTS = Histogram(
     "followthrough_api_request_seconds",
-    "Time to answer, by route template, method and status",
+    "Time until the answer begins, by route template, method and status",
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
@@ -23,6 +23,9 @@ for _provider in InboundProvider:
     for _outcome in ("accepted", "duplicate", "forged"):
         # Shown as 0 until it happens, so that the first one is a rise.
         INBOUND_WEBHOOKS.labels(_provider, _outcome)
+
+ORDER_WATCHERS = Gauge("followthrough_order_watchers", "Clients that watch an order now")
+ORDER_WATCHERS_DROPPED = Counter("followthrough_order_watchers_dropped", "Watchers dropped for reading too slowly")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def answer_to(problem: Problem, scope: Scope) -> Response:
     by_htmx = "HX-Request" in headers
     if isinstance(problem, Unauthenticated):
         where = SIGN_IN
-        if scope["method"] == "GET":
+        if scope.get("method") == "GET":
             where += f"?next={quote(raw_path, safe='/')}"
         # htmx would follow a redirect itself, and put what it finds into the page that it has.
         return Response(status_code=204, headers={"HX-Redirect": where}) if by_htmx else RedirectResponse(where, 303)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message
 
@@ -74,12 +75,9 @@ class GuardedRoute(APIRoute):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        declared = getattr(endpoint, "access", None)
-        if not isinstance(declared, Access):
-            raise TypeError(f"{path}: put requires(), requires_token() or open_to_all() on {endpoint.__name__}")
-        self.access = declared
-        if declared.token:
-            alternatives = [{BEARER: [scope]} for scope in declared.any_of] or [{BEARER: []}]
+        self.access = _declared(path, endpoint)
+        if self.access.token:
+            alternatives = [{BEARER: [scope]} for scope in self.access.any_of] or [{BEARER: []}]
             options["openapi_extra"] = {"security": alternatives, **(options.get("openapi_extra") or {})}
         super().__init__(path, endpoint, **options)
         self.responses = _merged(problems(*self._own_problems()), self.responses)
@@ -98,7 +96,7 @@ class GuardedRoute(APIRoute):
         must_have_body = reads is not None and reads.field_info.is_required()
 
         async def guarded(request: Request) -> Response:
-            self._check_scope(request)
+            _check_scope(self.access, request)
             if request.method not in ("GET", "HEAD"):
                 if must_have_body:
                     _check_media_type(request)
@@ -114,18 +112,41 @@ class GuardedRoute(APIRoute):
     def _look_at(self, request: Request, body: bytes) -> None:
         """What a kind of route wants to see of a body before its endpoint does."""
 
-    def _check_scope(self, request: Request) -> None:
-        principal: Principal | None = request.state.principal
-        if self.access.session and principal is None:
-            raise Unauthenticated("Sign in first.")
-        if not self.access.any_of:
-            return
-        if principal is None or not principal.may_any(self.access.any_of):
-            wanted = " ".join(self.access.any_of)
-            raise Forbidden(
-                f"The token needs one of these scopes: {wanted}.",
-                headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{wanted}"'},
-            )
+
+def guarded_websocket(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Make a route for WebSockets that checks the scope first, as GuardedRoute does; its endpoint says which."""
+
+    def add(endpoint: Endpoint) -> Endpoint:
+        access = _declared(path, endpoint)
+
+        async def check(connection: HTTPConnection) -> None:
+            _check_scope(access, connection)
+
+        router.add_api_websocket_route(path, endpoint, dependencies=[Depends(check)])
+        return endpoint
+
+    return add
+
+
+def _declared(path: str, endpoint: Callable[..., Any]) -> Access:
+    declared = getattr(endpoint, "access", None)
+    if not isinstance(declared, Access):
+        raise TypeError(f"{path}: put requires(), requires_token() or open_to_all() on {endpoint.__name__}")
+    return declared
+
+
+def _check_scope(access: Access, connection: HTTPConnection) -> None:
+    principal: Principal | None = connection.state.principal
+    if access.session and principal is None:
+        raise Unauthenticated("Sign in first.")
+    if not access.any_of:
+        return
+    if principal is None or not principal.may_any(access.any_of):
+        wanted = " ".join(access.any_of)
+        raise Forbidden(
+            f"The token needs one of these scopes: {wanted}.",
+            headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{wanted}"'},
+        )
 
 
 def _check_media_type(request: Request) -> None:

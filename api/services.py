@@ -12,6 +12,7 @@ from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 from api.account_keeping import AccountKeeper
 from api.inbound_receiving import InboundReceiver
 from api.order_commands import OrderCommands
+from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
@@ -21,6 +22,7 @@ from database.accounts import AccountRepository
 from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.inbound import InboundRepository
+from database.order_events import OrderEvents
 from database.orders import OrderRepository
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
@@ -46,6 +48,7 @@ class Services:
     reader: OrderReader
     placer: OrderPlacer
     commands: OrderCommands
+    feed: OrderFeed
     catalogue: Catalogue
     readiness: Readiness
     accounts: AccountKeeper
@@ -55,12 +58,13 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
-    """Open one pool and one Temporal client. Neither is connected to before it is needed, so both may be away."""
+    """Open one pool, one Temporal client and one feed. None needs what it connects to, so that may be away."""
+    database_url = DatabaseSettings().database_url.get_secret_value()
     engine = create_engine(
-        DatabaseSettings().database_url.get_secret_value(),
-        connections=settings.api_database_connections,
-        application_name="followthrough api",
+        database_url, connections=settings.api_database_connections, application_name="followthrough api"
     )
+    # Its connection is kept for listening, and requests don't wait for it.
+    listening = create_engine(database_url, connections=1, application_name="followthrough api: order events")
     temporal = TemporalSettings()
     client = await Client.connect(
         temporal.address,
@@ -74,12 +78,14 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
         lazy=True,
     )
     try:
-        yield _services(engine, client, settings)
+        async with running_feed(OrderEvents(listening)) as feed:
+            yield _services(engine, client, feed, settings)
     finally:
         await engine.dispose()
+        await listening.dispose()
 
 
-def _services(engine: AsyncEngine, client: Client, settings: ApiSettings) -> Services:
+def _services(engine: AsyncEngine, client: Client, feed: OrderFeed, settings: ApiSettings) -> Services:
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
     reader = OrderReader(repository, client)
@@ -87,6 +93,7 @@ def _services(engine: AsyncEngine, client: Client, settings: ApiSettings) -> Ser
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
         commands=OrderCommands(reader),
+        feed=feed,
         catalogue=catalogue,
         readiness=Readiness(engine, client),
         accounts=AccountKeeper(

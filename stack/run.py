@@ -26,13 +26,18 @@ def api(home: Home) -> None:
             host=settings.api_host,
             port=settings.api_port,
             loop="uvloop",
-            http="httptools",
+            http="api.connections:HttpProtocol",
+            ws="api.connections:WebSocketProtocol",
+            # Clients have little to say, and what they are told is short.
+            ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,
+            ws_ping_interval=15,
             access_log=False,
             server_header=False,
             log_config=None,
             # Longer than proxies and clients keep an idle connection, so that none is closed as they send on it.
             timeout_keep_alive=75,
-            # Streams to clients have no end of their own.
+            # Streams to clients end at once; this is for those that don't read.
             timeout_graceful_shutdown=5,
         )
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import InternalError, TemporarilyUnavailable, problem_of
+from api.errors import InternalError, NotFound, TemporarilyUnavailable, problem_of
 from api.metrics import REQUESTS
 from api.problem_pages import answer_to
 from api.sessions import is_page
@@ -29,9 +29,12 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+# The answer to a WebSocket's handshake is one, too.
+ANSWERS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 PROBES = ("/livez", "/readyz")
 # What nginx writes down for a client that left before it had an answer.
 CLIENT_LEFT = 499
+SWITCHING_PROTOCOLS = 101
 
 log = structlog.get_logger()
 
@@ -43,7 +46,7 @@ class RequestMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
@@ -52,11 +55,15 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = None
+        took_s = None
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            nonlocal status, took_s
+            if message["type"] == "websocket.close" and status is None:
+                raise NotFound  # how Starlette says that it has no such route
+            if message["type"] in ANSWERS:
+                status = message.get("status", SWITCHING_PROTOCOLS)
+                took_s = time.perf_counter() - began
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
@@ -80,20 +87,22 @@ class RequestMiddleware:
                 raise  # half an answer is out; all that is left is to break the connection
             await answer_to(problem, scope)(scope, receive, send_with_headers)
         finally:
-            self._record(scope, status or 500, time.perf_counter() - began)
+            lasted_s = time.perf_counter() - began
+            self._record(scope, status or 500, lasted_s if took_s is None else took_s, lasted_s)
 
-    def _record(self, scope: Scope, status: int, took_s: float) -> None:
+    def _record(self, scope: Scope, status: int, took_s: float, lasted_s: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unknown"
-        REQUESTS.labels(scope["method"] if route != "unknown" else "any", route, str(status)).observe(took_s)
+        method = scope.get("method", "WEBSOCKET")
+        REQUESTS.labels(method if route != "unknown" else "any", route, str(status)).observe(took_s)
         if route in PROBES and status == 200:
             return
         principal = scope["state"].get("principal")
         log.info(
             "request",
-            method=scope["method"],
+            method=method,
             route=route,
             status=status,
-            duration_ms=round(took_s * 1_000, 1),
+            duration_ms=round(lasted_s * 1_000, 1),
             subject=principal.subject if principal else None,
         )
 

@@ -1,0 +1,123 @@
+"""An order's timeline, told to one client: as server-sent events, or over a WebSocket.
+
+Whoever reads too slowly is dropped, and may come back for the rest: what happens to an order waits for nobody.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from api.connections import Connection
+from api.metrics import ORDER_WATCHERS_DROPPED
+from api.order_feed import Following, OrderFeed
+from contracts.orders import TimelineEntry
+
+HEARTBEAT_EVERY_S = 15.0
+# How long a client may take none of what is sent to it. Until it blocks, its connection's buffers hold whole timelines.
+READ_WITHIN_S = 10.0
+NORMAL_CLOSURE = 1000
+
+log = structlog.get_logger()
+
+Render = Callable[[TimelineEntry], str]
+
+
+class Watchdog:
+    """Ends one client's stream, also while it blocks: nothing that waits for the client is waited for."""
+
+    def __init__(self, following: Following, connection: Connection) -> None:
+        self._following = following
+        self._connection = connection
+        self._is_sending = False
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Bounds what is sent inside; a stream that is ended meanwhile is broken off, and the send returns."""
+        timer = asyncio.get_running_loop().call_later(READ_WITHIN_S, self._drop)
+        self._is_sending = True
+        try:
+            yield
+        finally:
+            self._is_sending = False
+            timer.cancel()
+
+    def end(self) -> None:
+        """Free the client's place. Its connection is broken off if it blocks, and otherwise ends in good order."""
+        self._following.close()
+        if self._is_sending:
+            self._connection.abort()
+
+    def _drop(self) -> None:
+        ORDER_WATCHERS_DROPPED.inc()
+        log.info("dropped a watcher that reads too slowly")
+        self.end()
+
+
+class TimelineResponse(EventSourceResponse):
+    """An order's entries above `after`, each an event whose id is its sequence and whose data `render` makes."""
+
+    def __init__(
+        self, feed: OrderFeed, order_id: str, after: int, render: Render = TimelineEntry.model_dump_json
+    ) -> None:
+        # nginx would keep events back to send them together.
+        super().__init__(self._events(), headers={"X-Accel-Buffering": "no"})
+        self._follow = feed.follow(order_id, after)
+        self._render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = Connection.of(scope)
+        # Here and not in the generator, which nobody closes at once when the client has gone.
+        with self._follow as self._entries:
+            watchdog = Watchdog(self._entries, connection)
+
+            async def bounded_send(message: Message) -> None:
+                with watchdog.sending():
+                    await send(message)
+
+            with connection.leaving(watchdog.end):
+                await super().__call__(scope, receive, bounded_send)
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_EVERY_S):
+                    entry = await anext(self._entries)
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
+            except StopAsyncIteration:
+                return
+            else:
+                yield format_sse_event(data_str=self._render(entry), id=str(entry.sequence))
+
+
+async def tell_over(websocket: WebSocket, feed: OrderFeed, order_id: str, after: int) -> None:
+    """Accept, and send the order's entries above `after`, a JSON text each. Closes with 1000 after the final one."""
+    await websocket.accept()
+    with feed.follow(order_id, after) as entries:
+        watchdog = Watchdog(entries, Connection.of(websocket.scope))
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(_end_when_left(websocket, watchdog))
+            try:
+                async for entry in entries:
+                    with watchdog.sending():
+                        await websocket.send_text(entry.model_dump_json())
+                if entries.is_complete:
+                    with watchdog.sending():
+                        await websocket.close(NORMAL_CLOSURE)
+            except WebSocketDisconnect:
+                # It left, or was dropped, while this was on its way.
+                pass
+            finally:
+                listening.cancel()
+
+
+async def _end_when_left(websocket: WebSocket, watchdog: Watchdog) -> None:
+    """Ignore what the client says until it leaves, or the server does."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+    watchdog.end()
