@@ -1,15 +1,15 @@
 """/shop: where customers order, and see what becomes of it. The pages call what the API's routes call."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from starlette.responses import RedirectResponse, Response
 
 from api.auth import Scope
-from api.dependencies import KEY, Catalogue, Commands, OrderIdInPath, Placer, Reader, RequestId
+from api.dependencies import KEY, Catalogue, Commands, Feed, OrderIdInPath, Placer, Reader, RequestId
 from api.errors import (
     IdempotencyKeyReused,
     MixedCurrencies,
@@ -26,15 +26,20 @@ from api.routing import requires_session
 from api.sessions import PAGES, Session
 from api.shop_forms import InvalidForm, order_in, quantities_in
 from api.shop_page import page
+from api.shop_stream import OrderPageResponse
 from contracts.catalogue import CatalogueItem
 from contracts.ids import order_id_for
 from contracts.money import Money
 
 ORDERS_SHOWN = 20
+MAX_SEQUENCE = 1_000_000
 NOT_SURE = (
     "We could not see whether your order was placed. Place it again just as it is: it will be placed once, "
     "and paid once, however often you try."
 )
+
+After = Annotated[int, Query(ge=0, le=MAX_SEQUENCE)]
+LastEventId = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE)]
 
 router = APIRouter(prefix=PAGES, route_class=PageRoute, include_in_schema=False)
 
@@ -101,6 +106,23 @@ async def show_order(session: SignedIn, order_id: OrderIdInPath, customer: Custo
     return _order_page(session, await reader.get(customer, order_id))
 
 
+@router.get("/orders/{order_id}/events")
+@requires_session(Scope.ORDERS_READ)
+async def follow_order(
+    session: SignedIn,
+    order_id: OrderIdInPath,
+    customer: Customer,
+    reader: Reader,
+    feed: Feed,
+    after: After,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """The stream that the order's page follows, from the last entry it shows."""
+    await reader.known(customer, order_id)
+    last_shown = after if last_event_id is None else last_event_id
+    return OrderPageResponse(feed, reader, session, customer, order_id, last_shown)
+
+
 @router.post("/orders/{order_id}/cancel")
 @requires_session(Scope.ORDERS_WRITE)
 async def cancel_order(
@@ -143,7 +165,7 @@ async def _catalogue_page(
     )
 
 
-def _totals(items: Sequence[CatalogueItem], typed: Mapping[str, str]) -> list[Money]:
+def _totals(items: Iterable[CatalogueItem], typed: Mapping[str, str]) -> list[Money]:
     """What the chosen goods cost: an amount for each currency, and nothing while a quantity is not one."""
     try:
         asked = quantities_in(typed)
