@@ -26,8 +26,9 @@ READ_BY_POST = {"/shop/total"}
 def pages(app: FastAPI) -> Iterator[PageRoute]:
     for context in iter_route_contexts(app.routes):
         route = context.original_route
-        if getattr(route, "path", "").startswith(PAGES) and not route.path.startswith(FOLDER):
-            assert isinstance(route, PageRoute), f"{route.path} takes forms from anywhere"
+        path = getattr(route, "path", "")
+        if path.startswith(PAGES) and not path.startswith(FOLDER):
+            assert isinstance(route, PageRoute), f"{path} takes forms from anywhere"
             yield route
 
 
@@ -52,7 +53,7 @@ def test_every_page_wants_a_session_and_every_change_the_scope_for_it(app: FastA
     for route in found:
         assert route.access.session == (route.path not in WITHOUT_SESSION), route.path
         if route.access.session:
-            changes = "POST" in route.methods and route.path not in READ_BY_POST
+            changes = route.methods == {"POST"} and route.path not in READ_BY_POST
             assert route.access.any_of == ((Scope.ORDERS_WRITE if changes else Scope.ORDERS_READ),), route.path
 
 
