@@ -46,6 +46,7 @@ lint: runnable
 
 bench: runnable
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.watchers
 
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos

@@ -1,8 +1,9 @@
 """Who calls, and what they may do: bearer tokens (RFC 6750) that are JWTs (RFC 7519, RFC 9068)."""
 
+import math
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -28,10 +29,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls: the token's subject and its scopes."""
+    """Who calls: the token's subject and its scopes, and until when it counts, in seconds since the epoch."""
 
     subject: str
     scopes: frozenset[str]
+    expires_at: float = field(default=math.inf, compare=False)
 
     @property
     def is_operator(self) -> bool:
@@ -52,14 +54,6 @@ class Principal:
         return self.is_operator or self.subject == customer_id
 
 
-@dataclass(frozen=True)
-class Verified:
-    """Whom a token speaks for, and until when, in seconds since 1970."""
-
-    principal: Principal
-    expires_at: int
-
-
 class TokenVerifier:
     """Turns an Authorization header, or a bare token, into a principal."""
 
@@ -75,9 +69,9 @@ class TokenVerifier:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise _invalid("it is not a bearer token")
-        return (await self.verify_token(token)).principal
+        return await self.verify_token(token)
 
-    async def verify_token(self, token: str) -> Verified:
+    async def verify_token(self, token: str) -> Principal:
         """Raises as `verify` does."""
         if len(token) > MAX_TOKEN_LENGTH:
             raise _invalid("it is too long for one of ours")
@@ -92,9 +86,10 @@ class TokenVerifier:
         subject, scopes = claims["sub"], claims.get("scope")
         if not SUBJECT.fullmatch(subject):
             raise _invalid("its subject is not 1 to 255 ASCII characters")
-        return Verified(
-            Principal(subject=subject, scopes=frozenset(scopes.split() if isinstance(scopes, str) else ())),
-            expires_at=int(claims["exp"]),
+        return Principal(
+            subject=subject,
+            scopes=frozenset(scopes.split() if isinstance(scopes, str) else ()),
+            expires_at=float(claims["exp"]),
         )
 
     async def _claims(self, token: str) -> dict[str, Any]:

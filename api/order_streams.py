@@ -4,6 +4,7 @@ Whoever reads too slowly is dropped, and may come back for the rest: what happen
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ from contracts.orders import TimelineEntry
 HEARTBEAT_EVERY_S = 15.0
 # How long a client may take none of what is sent to it. Until it blocks, its connection's buffers hold whole timelines.
 READ_WITHIN_S = 10.0
-NORMAL_CLOSURE = 1000
+NORMAL_CLOSURE, POLICY_VIOLATION = 1000, 1008
 
 log = structlog.get_logger()
 
@@ -34,6 +35,16 @@ class Watchdog:
         self._following = following
         self._connection = connection
         self._is_sending = False
+
+    @contextmanager
+    def on_guard(self, until: float) -> Iterator[None]:
+        """Has the stream end when the server shuts down, and at `until`, in seconds since the epoch."""
+        timer = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), self.end)
+        try:
+            with self._connection.leaving(self.end):
+                yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -59,27 +70,30 @@ class Watchdog:
 
 
 class TimelineResponse(EventSourceResponse):
-    """An order's entries above `after`, each an event whose id is its sequence and whose data `render` makes."""
+    """An order's entries above `after`, each an event whose id is its sequence and whose data `render` makes.
+
+    It ends after the final one, or at `until` (seconds since the epoch), when whoever asked for it has to ask again.
+    """
 
     def __init__(
-        self, feed: OrderFeed, order_id: str, after: int, render: Render = TimelineEntry.model_dump_json
+        self, feed: OrderFeed, order_id: str, after: int, until: float, render: Render = TimelineEntry.model_dump_json
     ) -> None:
         # nginx would keep events back to send them together.
         super().__init__(self._events(), headers={"X-Accel-Buffering": "no"})
         self._follow = feed.follow(order_id, after)
+        self._until = until
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = Connection.of(scope)
         # Here and not in the generator, which nobody closes at once when the client has gone.
         with self._follow as self._entries:
-            watchdog = Watchdog(self._entries, connection)
+            watchdog = Watchdog(self._entries, Connection.of(scope))
 
             async def bounded_send(message: Message) -> None:
                 with watchdog.sending():
                     await send(message)
 
-            with connection.leaving(watchdog.end):
+            with watchdog.on_guard(self._until):
                 await super().__call__(scope, receive, bounded_send)
 
     async def _events(self) -> AsyncIterator[bytes]:
@@ -95,20 +109,26 @@ class TimelineResponse(EventSourceResponse):
                 yield format_sse_event(data_str=self._render(entry), id=str(entry.sequence))
 
 
-async def tell_over(websocket: WebSocket, feed: OrderFeed, order_id: str, after: int) -> None:
-    """Accept, and send the order's entries above `after`, a JSON text each. Closes with 1000 after the final one."""
+async def tell_over(websocket: WebSocket, feed: OrderFeed, order_id: str, after: int, until: float) -> None:
+    """Accept, and send the order's entries above `after`, a JSON text each.
+
+    Closes with 1000 after the final one, and with 1008 (policy violation) at `until`, in seconds since the epoch.
+    """
     await websocket.accept()
     with feed.follow(order_id, after) as entries:
         watchdog = Watchdog(entries, Connection.of(websocket.scope))
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(_end_when_left(websocket, watchdog))
             try:
-                async for entry in entries:
-                    with watchdog.sending():
-                        await websocket.send_text(entry.model_dump_json())
-                if entries.is_complete:
-                    with watchdog.sending():
+                with watchdog.on_guard(until):
+                    async for entry in entries:
+                        with watchdog.sending():
+                            await websocket.send_text(entry.model_dump_json())
+                with watchdog.sending():
+                    if entries.is_complete:
                         await websocket.close(NORMAL_CLOSURE)
+                    elif time.time() >= until:
+                        await websocket.close(POLICY_VIOLATION, "the token has expired")
             except WebSocketDisconnect:
                 # It left, or was dropped, while this was on its way.
                 pass

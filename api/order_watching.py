@@ -76,7 +76,7 @@ async def watch_order(
         raise _bad_header()
     if known.order.status.is_final and after == known.order.timeline[-1].sequence:
         return Response(status_code=204)
-    return TimelineResponse(feed, order_id, after)
+    return TimelineResponse(feed, order_id, after, caller.expires_at)
 
 
 @guarded_websocket(router, "/{order_id}/live")
@@ -92,7 +92,7 @@ async def watch_order_live(
     """Watch an order over a WebSocket: the same entries as its server-sent events, each a JSON text."""
     if _is_beyond(after, await reader.known(caller, order_id)):
         raise _bad_parameter()
-    await tell_over(websocket, feed, order_id, after)
+    await tell_over(websocket, feed, order_id, after, caller.expires_at)
 
 
 def _is_beyond(after: int, known: KnownOrder) -> bool:

@@ -1,6 +1,7 @@
 """Routes of pages: what a form sends is believed only from a page of ours, within the session that it was made for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -62,7 +63,7 @@ async def _signed_in(request: Request) -> Session:
 async def _customer(request: Request) -> Principal:
     """Who has signed in, as a customer: in the shop, operators too have only orders of their own."""
     principal: Principal = request.state.principal
-    return Principal(principal.subject, principal.scopes - {Scope.OPERATOR})
+    return replace(principal, scopes=principal.scopes - {Scope.OPERATOR})
 
 
 Form = Annotated[Mapping[str, str], Depends(_form)]

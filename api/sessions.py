@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import Response
 
-from api.auth import Principal, Scope, Verified
+from api.auth import Principal, Scope
 from api.errors import Forbidden
 
 # Where sessions count. Nothing in /v1 looks at one: no form of another site can reach it.
@@ -33,7 +33,7 @@ OWN_REQUESTS = ("same-origin", "none")
 
 @dataclass(frozen=True)
 class Session:
-    """Who looks at a page: somebody signed in, or a visitor (no principal). `expires_at` is in seconds since 1970.
+    """Who looks at a page: somebody signed in, or a visitor (no principal). `expires_at` is in seconds since the epoch.
 
     Every form carries `csrf`, which no other site can know.
     """
@@ -47,14 +47,11 @@ class Session:
         return cls(None, _now() + MAX_AGE_S, secrets.token_urlsafe(24))
 
     @classmethod
-    def signed_in(cls, verified: Verified) -> "Session":
+    def signed_in(cls, caller: Principal) -> "Session":
         """A fresh session that does not outlive its token. Scopes that are not ours are left out."""
-        known = frozenset(scope.value for scope in Scope) & verified.principal.scopes
-        return cls(
-            Principal(verified.principal.subject, known),
-            min(verified.expires_at, _now() + MAX_AGE_S),
-            secrets.token_urlsafe(24),
-        )
+        expires_at = int(min(caller.expires_at, _now() + MAX_AGE_S))
+        known = frozenset(scope.value for scope in Scope) & caller.scopes
+        return cls(Principal(caller.subject, known, expires_at), expires_at, secrets.token_urlsafe(24))
 
     @property
     def lasts_s(self) -> int:
@@ -82,8 +79,9 @@ class Sessions:
         except jwt.PyJWTError:
             return None
         subject = claims.get("sub")
-        principal = None if subject is None else Principal(subject, frozenset(claims["scope"].split()))
-        return Session(principal, claims["exp"], claims["csrf"])
+        expires_at: int = claims["exp"]
+        principal = None if subject is None else Principal(subject, frozenset(claims["scope"].split()), expires_at)
+        return Session(principal, expires_at, claims["csrf"])
 
     def keep(self, session: Session, headers: Headers, response: Response) -> None:
         """Have the browser that sent these headers keep a session."""

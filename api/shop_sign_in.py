@@ -41,13 +41,13 @@ async def sign_in(request: Request, session: AnySession, sessions: KeptSessions,
     next_page = _ours(form.get("next", PAGES))
     verifier: TokenVerifier = request.app.state.verifier
     try:
-        verified = await verifier.verify_token(form.get("token", ""))
+        caller = await verifier.verify_token(form.get("token", ""))
     except Unauthenticated as refusal:
         return page("sign_in.html", session, status=422, next_page=next_page, refusal=refusal.detail)
     answer = RedirectResponse(next_page, 303)
     # Not the visitor's: whoever may have known that one knows nothing of this.
-    sessions.keep(Session.signed_in(verified), request.headers, answer)
-    log.info("signed in", subject=verified.principal.subject)
+    sessions.keep(Session.signed_in(caller), request.headers, answer)
+    log.info("signed in", subject=caller.subject)
     return answer
 
 

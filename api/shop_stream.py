@@ -17,6 +17,7 @@ from contracts.orders import TimelineEntry
 
 # What the page's script wants to see in an event that says all by its name.
 NOTHING = "-"
+TIMER_MAY_BE_EARLY_S = 1
 
 
 class OrderPageResponse(TimelineResponse):
@@ -29,7 +30,7 @@ class OrderPageResponse(TimelineResponse):
     def __init__(
         self, feed: OrderFeed, reader: OrderReader, session: Session, customer: Principal, order_id: str, after: int
     ) -> None:
-        super().__init__(feed, order_id, after)
+        super().__init__(feed, order_id, after, until=session.expires_at)
         self._reader = reader
         self._session = session
         self._customer = customer
@@ -37,25 +38,22 @@ class OrderPageResponse(TimelineResponse):
         self._shown = after
 
     async def _events(self) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        expires_at = loop.time() + self._session.lasts_s
         while True:
             try:
-                async with asyncio.timeout_at(min(loop.time() + HEARTBEAT_EVERY_S, expires_at)):
+                async with asyncio.timeout(HEARTBEAT_EVERY_S):
                     entry = await anext(self._entries)
                 if entry.sequence > self._shown:
                     yield await self._order()
             except TimeoutError:
-                if loop.time() >= expires_at:
-                    yield format_sse_event(event="expired", data_str=NOTHING)
-                    return
                 yield KEEPALIVE_COMMENT
             except StopAsyncIteration:
-                if self._entries.is_complete:
-                    yield format_sse_event(event="end", data_str=NOTHING)
-                return
+                break
             except Unreachable:
                 return
+        if self._entries.is_complete:
+            yield format_sse_event(event="end", data_str=NOTHING)
+        elif self._session.lasts_s <= TIMER_MAY_BE_EARLY_S:
+            yield format_sse_event(event="expired", data_str=NOTHING)
 
     async def _order(self) -> bytes:
         """The order as our books have it, which is at least as the entry at hand says. Raises Unreachable."""

@@ -3,12 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 
-import httpx
-import psutil
-import pytest
 from sqlalchemy import select
 
 from database.engine import create_engine
@@ -16,59 +11,10 @@ from database.tables import attention_items
 from stack.home import Home
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, assert_problem, new_key, order_body
 from tests.inbound_events import dispute, encoded, payment_event, stripe_headers
-from tests.stack_session import RunningStack, bring_up, throw_away
+from tests.integration.api.breaking import family, frozen, readiness, until_ready
+from tests.stack_session import RunningStack
 
 SKU = "TEE-BLACK-M"
-# The longest that a client waits for any answer while everything is away.
-ANSWERED_WITHIN_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack to break, so that nobody else's breaks."""
-    home = tmp_path_factory.mktemp("outages") / "home"
-    try:
-        found = bring_up(home)
-        fields = RunningStack.__dataclass_fields__
-        yield RunningStack(home=home, **{name: found[name] for name in fields if name != "home"})
-    finally:
-        throw_away(home)
-
-
-@pytest.fixture(scope="module")
-async def caller(own_stack: RunningStack) -> AsyncIterator[Caller]:
-    async with httpx.AsyncClient(base_url=own_stack.api_url, timeout=ANSWERED_WITHIN_S) as http:
-        yield Caller(http, own_stack, "ada", "orders:write", "operator")
-
-
-@contextmanager
-def frozen(stack: RunningStack, *names: str) -> Iterator[None]:
-    """Stop these processes of the stack where they are, children included, and let them go on afterwards."""
-    processes = [process for name in names for process in family(stack, name)]
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            if process.is_running():
-                process.send_signal(signal.SIGCONT)
-
-
-def family(stack: RunningStack, name: str) -> list[psutil.Process]:
-    process = psutil.Process(stack.status()["processes"][name]["pid"])
-    return [process, *process.children(recursive=True)]
-
-
-async def readiness(caller: Caller) -> tuple[int, dict[str, str]]:
-    answer = await caller.http.get("/readyz")
-    return answer.status_code, answer.json()["checks"]
-
-
-async def until_ready(caller: Caller) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while (await readiness(caller))[0] != 200:
-            await asyncio.sleep(POLL_S)
 
 
 async def test_temporal_away(own_stack: RunningStack, caller: Caller) -> None:

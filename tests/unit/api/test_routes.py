@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 
 from api.auth import Scope
-from api.routing import GuardedRoute
+from api.routing import Access, GuardedRoute, guarded_websocket
 
 OPEN_PATHS = {"/livez", "/readyz", "/confirm", "/v1/accounts", "/v1/accounts/confirm"} | {
     "/v1/inbound/payments",
@@ -28,7 +28,7 @@ def routes(app: FastAPI) -> Iterator[GuardedRoute]:
         route = context.original_route
         if isinstance(route, GuardedRoute):
             yield route
-        else:
+        elif not isinstance(route, APIWebSocketRoute):
             assert getattr(route, "path", None) in OUTSIDE_OF_OPENAPI
 
 
@@ -47,6 +47,21 @@ def test_every_route_says_who_may_call_it(app: FastAPI) -> None:
             assert bool(route.access.any_of) == (route.path not in OF_ONES_OWN), route.path
 
 
+def test_every_websocket_says_who_may_call_it_and_asks_that_first(app: FastAPI) -> None:
+    found = [
+        context.original_route
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIWebSocketRoute)
+    ]
+
+    assert found
+    for route in found:
+        access = getattr(route.endpoint, "access", None)
+        assert isinstance(access, Access), route.path
+        assert access.any_of, route.path
+        assert "guarded_websocket" in getattr(route.dependencies[0].dependency, "__qualname__", ""), route.path
+
+
 def test_a_route_that_does_not_say_it_cannot_be_made() -> None:
     router = APIRouter(route_class=GuardedRoute)
 
@@ -54,6 +69,8 @@ def test_a_route_that_does_not_say_it_cannot_be_made() -> None:
 
     with pytest.raises(TypeError, match="requires"):
         router.get("/v1/forgotten")(endpoint)
+    with pytest.raises(TypeError, match="requires"):
+        guarded_websocket(router, "/v1/forgotten")(endpoint)
 
 
 async def test_the_description_is_valid_openapi(app: FastAPI) -> None:
@@ -82,7 +99,7 @@ async def test_every_operation_shows_its_body_its_answer_and_its_problems(app: F
             assert operation["summary"], where
             for status, response in operation["responses"].items():
                 kinds = set(response.get("content", ()))
-                known = {"application/json", "application/problem+json"}
+                known = {"application/json", "application/problem+json", "text/event-stream"}
                 assert kinds <= known, f"{where} {status}"
                 assert bool(kinds) == (status != "204"), f"{where} {status}"
             if path in OPEN_PATHS and method == "post":

@@ -7,7 +7,7 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from api.auth import Principal, Verified
+from api.auth import Principal
 from api.errors import Forbidden
 from api.sessions import MAX_AGE_S, Session, Sessions, check_origin
 
@@ -16,9 +16,7 @@ HOST = "127.0.0.1:8000"
 
 
 def signed_in(*, expires_in_s: int = 12 * 3_600, scopes: str = "orders:write") -> Session:
-    return Session.signed_in(
-        Verified(Principal("ada", frozenset(scopes.split())), expires_at=int(time.time()) + expires_in_s)
-    )
+    return Session.signed_in(Principal("ada", frozenset(scopes.split()), expires_at=time.time() + expires_in_s))
 
 
 def cookie_of(session: Session, *, secret: str = SECRET, host: str = HOST) -> str:

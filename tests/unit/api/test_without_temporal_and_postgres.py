@@ -32,6 +32,7 @@ async def test_it_is_alive_but_not_ready(http: httpx.AsyncClient) -> None:
         ("POST", "/v1/orders"),
         ("GET", "/v1/orders"),
         ("GET", ORDER),
+        ("GET", f"{ORDER}/events"),
         ("POST", f"{ORDER}/cancel"),
         ("POST", f"/v1/admin{ORDER[3:]}/approve"),
         ("POST", f"/v1/admin{ORDER[3:]}/retry"),
