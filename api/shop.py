@@ -114,7 +114,7 @@ async def follow_order(
     customer: Customer,
     reader: Reader,
     feed: Feed,
-    after: After,
+    after: After = 0,
     last_event_id: LastEventId = None,
 ) -> Response:
     """The stream that the order's page follows, from the last entry it shows."""

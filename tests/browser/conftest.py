@@ -1,0 +1,67 @@
+"""Chromium, looking at the session's stack. Without one these tests are skipped, or fail where a skip says too little."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.acceptance.client import Caller, Door
+from tests.browser.person import Person, Size, looking
+from tests.stack_session import RunningStack
+
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
+MISSING = (
+    "NO CHROMIUM, SO THE SHOP'S PAGES ARE NOT TESTED IN A BROWSER: "
+    "install it with `apt-get install --no-install-recommends chromium`, or run `make setup` as root on Debian"
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium")
+    if found is None and os.environ.get("BROWSER_TESTS") == "required":
+        pytest.fail(MISSING, pytrace=False)
+    if found is None:
+        pytest.skip(MISSING)
+    return found
+
+
+@pytest.fixture(scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture(params=Size, ids=lambda size: size.name.lower())
+def size(request: pytest.FixtureRequest) -> Size:
+    found: Size = request.param
+    return found
+
+
+@pytest.fixture
+async def visitor(browser: Browser, stack: RunningStack) -> AsyncIterator[Person]:
+    """Somebody at a desktop who has not signed in."""
+    async with looking(browser, stack.api_url) as person:
+        yield person
+
+
+@pytest.fixture
+async def ada(visitor: Person, customer: Caller) -> Person:
+    """The customer, signed in at a desktop."""
+    return await visitor.sign_in(customer)
+
+
+@pytest.fixture
+async def sized_visitor(browser: Browser, stack: RunningStack, size: Size) -> AsyncIterator[Person]:
+    """Somebody at a screen of each size."""
+    async with looking(browser, stack.api_url, size) as person:
+        yield person
+
+
+@pytest.fixture
+def customer(door: Door) -> Caller:
+    return door.customer()
