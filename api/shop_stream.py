@@ -23,8 +23,8 @@ TIMER_MAY_BE_EARLY_S = 1
 class OrderPageResponse(TimelineResponse):
     """Events named `order` with the order as it then is, for the entries above `after`; their ids are sequences.
 
-    `end` comes after the final one, and `expired` when the session has ended: the stream ends with it. A stream that
-    ends without either is worth a reconnect.
+    `end` comes when there is nothing to come back for: after the final one, and after `expired`, when the session has
+    ended. A stream that ends without it is worth a reconnect.
     """
 
     def __init__(
@@ -50,10 +50,11 @@ class OrderPageResponse(TimelineResponse):
                 break
             except Unreachable:
                 return
-        if self._entries.is_complete:
-            yield format_sse_event(event="end", data_str=NOTHING)
-        elif self._session.lasts_s <= TIMER_MAY_BE_EARLY_S:
+        has_expired = self._session.lasts_s <= TIMER_MAY_BE_EARLY_S
+        if has_expired:
             yield format_sse_event(event="expired", data_str=NOTHING)
+        if has_expired or self._entries.is_complete:
+            yield format_sse_event(event="end", data_str=NOTHING)
 
     async def _order(self) -> bytes:
         """The order as our books have it, which is at least as the entry at hand says. Raises Unreachable."""

@@ -1,4 +1,4 @@
-"""Chromium, looking at the session's stack. Without one these tests are skipped, or fail where a skip says too little."""
+"""Chromium, looking at the session's stack. Without it these tests are skipped, or fail where that says too little."""
 
 import os
 import shutil
@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from tests.acceptance.client import Caller, Door
-from tests.browser.person import Person, Size, looking
+from tests.acceptance.client import Caller
+from tests.acceptance.conftest import customer, door, http, operator
+from tests.browser.person import DESKTOP, PHONE, Person, looking
 from tests.stack_session import RunningStack
+
+__all__ = ["customer", "door", "http", "operator"]
 
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
 MISSING = (
@@ -36,12 +39,6 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await opened.close()
 
 
-@pytest.fixture(params=Size, ids=lambda size: size.name.lower())
-def size(request: pytest.FixtureRequest) -> Size:
-    found: Size = request.param
-    return found
-
-
 @pytest.fixture
 async def visitor(browser: Browser, stack: RunningStack) -> AsyncIterator[Person]:
     """Somebody at a desktop who has not signed in."""
@@ -55,13 +52,8 @@ async def ada(visitor: Person, customer: Caller) -> Person:
     return await visitor.sign_in(customer)
 
 
-@pytest.fixture
-async def sized_visitor(browser: Browser, stack: RunningStack, size: Size) -> AsyncIterator[Person]:
-    """Somebody at a screen of each size."""
-    async with looking(browser, stack.api_url, size) as person:
+@pytest.fixture(params=(PHONE, DESKTOP), ids=str)
+async def anywhere(browser: Browser, stack: RunningStack, request: pytest.FixtureRequest) -> AsyncIterator[Person]:
+    """Somebody at each kind of screen, who has not signed in."""
+    async with looking(browser, stack.api_url, request.param) as person:
         yield person
-
-
-@pytest.fixture
-def customer(door: Door) -> Caller:
-    return door.customer()
