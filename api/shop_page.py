@@ -90,10 +90,10 @@ FIELDS: Mapping[str, str] = {
     "country": "Country",
     "payment_method": "Card",
 }
-COUNTRIES = sorted(
-    ((country.alpha_2, getattr(country, "common_name", country.name)) for country in pycountry.countries),
-    key=lambda entry: entry[1],
-)
+COUNTRIES: Mapping[str, str] = {
+    country.alpha_2: getattr(country, "common_name", country.name)
+    for country in sorted(pycountry.countries, key=lambda country: getattr(country, "common_name", country.name))
+}
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("api", "templates/shop"),
@@ -131,6 +131,7 @@ _ENVIRONMENT.filters |= {
     "moment": _moment,
     "words": _words,
     "event": lambda code: EVENTS.get(code) or _words(code),
+    "country": lambda code: COUNTRIES.get(code, code),
     "kind": lambda code: KINDS.get(code, "calm"),
 }
 _ENVIRONMENT.globals |= {
