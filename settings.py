@@ -59,7 +59,11 @@ class OrderSettings(BaseSettings):
 
     approval_threshold: int = Field(default=50_000, ge=0, description="minor units; a total above it needs approval")
     approval_deadline_s: PositiveInt = 24 * 60 * 60
+    customer_deadline_s: PositiveInt = 72 * 60 * 60
     retry_window_s: PositiveInt = Field(default=600, description="how long a step is retried before the order parks")
+    shipment_poll_after_s: PositiveInt = Field(
+        default=6 * 60 * 60, description="how long the carrier of a shipment may be silent before it is asked"
+    )
 
 
 class ApiSettings(BaseSettings):

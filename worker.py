@@ -22,7 +22,9 @@ from activities.account_mails import AccountMailActivities
 from activities.account_outbox import AccountOutbox
 from activities.accounts import AccountActivities
 from activities.activity_log import ActivityLog
+from activities.carrier_events import CarrierEvents
 from activities.email.messages import AccountMailWriter
+from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
 from activities.orders import OrderActivities
@@ -30,6 +32,7 @@ from activities.outbox_relay import OutboxRelay, in_turn
 from activities.payment_events import PaymentEvents
 from activities.payments import PaymentActivities
 from activities.provider_calls import ProviderCaller
+from activities.shipments import ShipmentActivities
 from activities.shipping import ShippingActivities
 from activities.webhook_fan_out import WebhookFanOut
 from activities.webhook_receivers import SystemReceiver, keep_receivers
@@ -45,6 +48,7 @@ from database.inbound import InboundRepository
 from database.mails import MailRepository
 from database.orders import OrderRepository
 from database.outbox import Outbox
+from database.shipments import ShipmentRepository
 from database.webhook_attempts import AttemptRepository
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
@@ -67,6 +71,7 @@ from settings import (
 )
 from workflows.delivery import DeliveryWorkflow
 from workflows.orders import OrderWorkflow
+from workflows.shipments import ShipmentWorkflow
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
 # After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
@@ -81,6 +86,8 @@ ORDERS_AT_ONCE = 20
 MAILS_AT_ONCE = 10
 # They mostly wait for receivers. One that never answers takes ten of these at most.
 WEBHOOKS_AT_ONCE = 500
+# They wait for hours and have short histories: not worth the memory of the usual thousand.
+SHIPMENTS_CACHED = 100
 
 log = structlog.get_logger()
 
@@ -156,14 +163,19 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     payments = PaymentActivities(
         PaymentProvider(payments_client, timeout_s=settings.provider_timeout_s), books, caller()
     )
-    shipping = ShippingActivities(Carrier(carrier_client, timeout_s=settings.provider_timeout_s), books, caller())
+    carrier = Carrier(carrier_client, timeout_s=settings.provider_timeout_s)
+    shipping = ShippingActivities(carrier, books, caller())
+    tracked, attention = ShipmentRepository(engine), AttentionRepository(engine)
+    shipments = ShipmentActivities(carrier, tracked, attention)
 
     repository = AccountRepository(engine)
     accounts = AccountActivities(repository)
     account_mails = AccountMailActivities(
         _mailer(), _account_mail_writer(), repository, OrderRepository(engine), MailRepository(engine)
     )
-    inbound = InboundEvents(InboundRepository(engine), PaymentEvents(books, AttentionRepository(engine), client))
+    inbound = InboundEvents(
+        InboundRepository(engine), PaymentEvents(books, attention, client), CarrierEvents(tracked, client)
+    )
     webhooks = WebhookWorkerSettings()
     # Of their own: however many webhooks there are, no order waits for a connection because of them.
     webhook_engine = create_engine(
@@ -184,7 +196,10 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
 
     order_activities: list[Callable[..., Any]] = [
         orders.reserve,
+        orders.amend,
+        orders.change_address,
         orders.approve,
+        FraudActivities(books).check_fraud,
         orders.begin_undo,
         orders.finish_undo,
         orders.park,
@@ -219,7 +234,15 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
                 max_concurrent_workflow_tasks=ORDERS_AT_ONCE,
             ),
             polling(task_queue=queues.PAYMENTS, activities=payment_activities),
-            polling(task_queue=queues.CARRIER, activities=shipping_activities),
+            polling(task_queue=queues.CARRIER, activities=[*shipping_activities, shipments.poll_shipment]),
+            polling(
+                task_queue=queues.SHIPMENTS,
+                workflows=[ShipmentWorkflow],
+                activities=[shipments.settle_shipment, shipments.report_overdue_shipment],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                max_cached_workflows=SHIPMENTS_CACHED,
+            ),
             polling(
                 task_queue=queues.ACCOUNTS,
                 workflows=[WelcomeWorkflow, AccountMailWorkflow],

@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-SUBJECTS = {"order": "order_id", "welcome": "account_id", "delivery": "delivery_id"}
+SUBJECTS = {"order": "order_id", "shipment": "fulfilment_id", "welcome": "account_id", "delivery": "delivery_id"}
 
 log = structlog.get_logger()
 

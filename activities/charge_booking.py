@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 
 from activities.compensation import announce_next_compensation
 from contracts.money import Money
-from contracts.orders import EventType, Phase
+from contracts.orders import EventType
 from contracts.steps import Outcome, StepName, StepOutcome
 
 if TYPE_CHECKING:
-    from database.books import OpenOrder
+    from database.open_order import OpenOrder
 
 
-def book_charge(order: "OpenOrder", amount: Money, outcome: Outcome, at: datetime) -> None:
-    """Settle the order's charge, and announce what follows from that."""
-    order.settle(StepName.CHARGE, outcome)
+def book_charge(order: "OpenOrder", number: int, amount: Money, outcome: Outcome, at: datetime) -> None:
+    """Settle a fulfilment's charge, and announce what follows from that."""
+    order.settle(StepName.CHARGE, number, outcome)
     if outcome.outcome is StepOutcome.SUCCEEDED:
-        order.note(EventType.CHARGED, at, str(amount))
-    if order.phase is Phase.UNDOING:
-        announce_next_compensation(order, at)
+        order.note_of(number, EventType.CHARGED, at, str(amount))
+    if order.fulfilment(number).is_being_undone:
+        announce_next_compensation(order, number, at)
     elif outcome.outcome is StepOutcome.SUCCEEDED:
-        order.announce(StepName.SHIP, at)
+        order.announce(StepName.SHIP, number, at)

@@ -1,26 +1,26 @@
-"""Which call undoes an order next."""
+"""Which call undoes a fulfilment next."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from contracts.steps import Step, StepName, StepOutcome, find_step
+from contracts.steps import StepName, StepOutcome, find_step, outcome_of
 
 if TYPE_CHECKING:
-    from database.books import OpenOrder
+    from database.open_order import OpenOrder
 
 
-def announce_next_compensation(order: "OpenOrder", at: datetime) -> None:
+def announce_next_compensation(order: "OpenOrder", number: int, at: datetime) -> None:
     """Announce what has to be undone next, in the reverse of the order it was done in: shipment, then charge.
 
     A call that is announced and not settled may have had its effect, so it is undone like one that had.
     """
-    if _stands(find_step(order.steps, StepName.SHIP), undone_by=find_step(order.steps, StepName.CANCEL_SHIPMENT)):
-        order.announce(StepName.CANCEL_SHIPMENT, at)
-    elif _stands(find_step(order.steps, StepName.CHARGE), undone_by=find_step(order.steps, StepName.REFUND)):
-        order.announce(StepName.REFUND, at)
+    if _stands(order, StepName.SHIP, number, undone_by=StepName.CANCEL_SHIPMENT):
+        order.announce(StepName.CANCEL_SHIPMENT, number, at)
+    elif _stands(order, StepName.CHARGE, number, undone_by=StepName.REFUND):
+        order.announce(StepName.REFUND, number, at)
 
 
-def _stands(step: Step | None, *, undone_by: Step | None) -> bool:
-    if step is None or step.outcome in (StepOutcome.REFUSED, StepOutcome.ABSENT):
-        return False
-    return undone_by is None or undone_by.outcome is not StepOutcome.SUCCEEDED
+def _stands(order: "OpenOrder", name: StepName, number: int, *, undone_by: StepName) -> bool:
+    step = find_step(order.steps, name, number)
+    undone = outcome_of(order.steps, undone_by, number) is StepOutcome.SUCCEEDED
+    return step is not None and step.may_stand and not undone

@@ -2,6 +2,7 @@
 
 from structlog.contextvars import bound_contextvars
 
+from activities.carrier_events import CarrierEvents
 from activities.payment_events import PaymentEvents
 from contracts.inbound import InboundProvider
 from contracts.outbox import OutboxRow
@@ -11,9 +12,10 @@ from database.inbound import InboundRepository
 class InboundEvents:
     """Handles the outbox rows of inbound events. A repeat is harmless, and so is an event of an unknown type."""
 
-    def __init__(self, events: InboundRepository, payments: PaymentEvents) -> None:
+    def __init__(self, events: InboundRepository, payments: PaymentEvents, carrier: CarrierEvents) -> None:
         self._events = events
         self._payments = payments
+        self._carrier = carrier
 
     async def handle(self, row: OutboxRow) -> None:
         """Process the event that the row names, or raise to have it tried again."""
@@ -21,7 +23,10 @@ class InboundEvents:
         if event is None:
             return
         with bound_contextvars(provider=event.provider, event_id=event.id):
-            # The carrier's events are kept, and nothing follows from them yet.
-            if event.provider is InboundProvider.PAYMENTS:
-                await self._payments.process(event)
+            match event.provider:
+                case InboundProvider.PAYMENTS:
+                    await self._payments.process(event)
+                case InboundProvider.CARRIER:
+                    if not await self._carrier.process(event, row.created_at):
+                        return
         await self._events.processed(event)

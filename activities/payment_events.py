@@ -14,7 +14,8 @@ from contracts.operators import RetryOrder
 from contracts.orders import OrderStatus, Phase
 from contracts.steps import Step, StepName, StepOutcome, find_step, succeeded
 from database.attention import AttentionRepository
-from database.books import Books, OpenOrder, OrderNotFound
+from database.books import Books, OrderNotFound
+from database.open_order import OpenOrder
 from providers.payment_events import ChargeDisputed, ChargeSucceeded, read_event
 
 UPDATE_WITHIN = timedelta(seconds=5)
@@ -64,14 +65,14 @@ class PaymentEvents:
         A parked order goes on first, or its workflow and our books would part. Raises OrderNotFound.
         """
         async with self._books.order(charge.order_id) as order:
-            step = find_step(order.steps, StepName.CHARGE)
+            step = find_step(order.steps, StepName.CHARGE, charge.fulfilment)
             contradiction = _contradiction(order, step, charge)
             if contradiction is None and step is not None and step.outcome is None:
                 if order.status is OrderStatus.NEEDS_ATTENTION:
                     return False
                 # The workflow's own clock is out of reach; this one never goes back behind what it has booked.
                 at = max(datetime.now(UTC), order.updated_at)
-                book_charge(order, charge.amount, succeeded(charge.charge_id), at)
+                book_charge(order, charge.fulfilment, charge.amount, succeeded(charge.charge_id), at)
         if contradiction is not None:
             await self._report(charge, contradiction)
         return True
@@ -120,6 +121,5 @@ def _contradiction(order: OpenOrder, step: Step | None, charge: ChargeSucceeded)
         return f"our books have the charge as {step.outcome}"
     if order.phase is Phase.CLOSED:
         return f"the order was closed as {order.status}"
-    if charge.amount != order.total:
-        return f"the order's total is {order.total}"
-    return None
+    amount = order.fulfilment(charge.fulfilment).amount
+    return None if charge.amount == amount else f"{amount} was to be charged"

@@ -16,7 +16,8 @@ from activities.provider_calls import (
     try_again,
 )
 from contracts.books import Progress, ProviderStep
-from contracts.orders import EventType, FailureCode, Phase
+from contracts.failures import FailureCode
+from contracts.orders import EventType
 from contracts.providers import ChargeRequest, RefundRequest
 from contracts.steps import ABSENT, Outcome, StepName, refused, succeeded
 
@@ -36,7 +37,7 @@ class PaymentActivities:
 
     @activity.defn
     async def charge(self, announced: ProviderStep[ChargeRequest]) -> Progress:
-        """Take the order's total once, however often this runs, and announce the shipment.
+        """Take what the fulfilment costs once, however often this runs, and announce the shipment.
 
         Raises payment_declined (not retried) when the issuer refuses.
         """
@@ -45,27 +46,29 @@ class PaymentActivities:
             charge_id = await self.caller.call(
                 announced,
                 lambda step, timeout_s: self.provider.charge(call, step, timeout_s=timeout_s),
-                find=lambda: self.provider.find_charge(call.order_id),
+                find=lambda: self.provider.find_charge(call),
             )
         except CallRefused as no:
             progress = await self._book_charge(announced, refused(no.message))
             raise refusal(FailureCode.PAYMENT_DECLINED, no.message, progress) from no
         except NeverHappened as never:
             progress = await renew_key(self.books, announced, never.step)
-            if progress.phase is Phase.FORWARD:
+            if progress.goes_forward(call.fulfilment):
                 raise try_again(never, "provider_silent") from never
             return await self._book_charge(announced, ABSENT)
         return await self._book_charge(announced, succeeded(charge_id))
 
     async def _book_charge(self, announced: ProviderStep[ChargeRequest], outcome: Outcome) -> Progress:
         async with self.books.order(announced.order_id) as order:
-            if is_awaited(order, StepName.CHARGE):
-                book_charge(order, announced.call.amount, outcome, attempt_time(announced.at))
+            if is_awaited(order, announced.step):
+                book_charge(
+                    order, announced.step.fulfilment, announced.call.amount, outcome, attempt_time(announced.at)
+                )
             return order.progress(announced.known)
 
     @activity.defn
     async def refund(self, announced: ProviderStep[RefundRequest]) -> Progress:
-        """Give the order's charge back once, however often this runs.
+        """Give the fulfilment's charge back once, however often this runs.
 
         Raises refund_refused (not retried) when the provider won't.
         """
@@ -83,7 +86,7 @@ class PaymentActivities:
             await renew_key(self.books, announced, never.step)
             raise try_again(never, "provider_silent") from never
         async with self.books.order(announced.order_id) as order:
-            if is_awaited(order, StepName.REFUND):
-                order.settle(StepName.REFUND, succeeded(refund_id))
-                order.note(EventType.REFUNDED, attempt_time(announced.at), str(call.amount))
+            if is_awaited(order, announced.step):
+                order.settle(StepName.REFUND, call.fulfilment, succeeded(refund_id))
+                order.note_of(call.fulfilment, EventType.REFUNDED, attempt_time(announced.at), str(call.amount))
             return order.progress(announced.known)

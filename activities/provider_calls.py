@@ -17,7 +17,8 @@ from contracts.providers import ProviderFailed, ProviderNeedsSearch, ProviderRef
 from contracts.steps import Step, StepName, StepOutcome
 
 if TYPE_CHECKING:
-    from database.books import Books, OpenOrder
+    from database.books import Books
+    from database.open_order import OpenOrder
 
 log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ class ProviderCaller:
                 category=ApplicationErrorCategory.BENIGN,
             )
         # An earlier attempt of a regular activity may have announced a new key.
-        step = announced.step if local else await self._books.step(announced.order_id, announced.step.name)
+        step = announced.step if local else await self._current_step(announced)
         if step.outcome is StepOutcome.SUCCEEDED and step.reference is not None:
             # An attempt that was lost has booked it, or an event of the provider has: there is no doubt to settle.
             return step.reference
@@ -125,6 +126,9 @@ class ProviderCaller:
             raise try_again(error, "provider_silent") from error
         self._breaker.succeeded()
         return effect
+
+    async def _current_step(self, announced: ProviderStep[Any]) -> Step:
+        return await self._books.step(announced.order_id, announced.step.name, announced.step.fulfilment)
 
     async def _search(self, find: Callable[[], Awaitable[str | None]], step: Step, doubt: ProviderNeedsSearch) -> str:
         """Look for an effect that repeating cannot show.
@@ -149,23 +153,23 @@ class ProviderCaller:
         raise NeverHappened(step)
 
 
-def is_awaited(order: "OpenOrder", name: StepName) -> bool:
+def is_awaited(order: "OpenOrder", step: Step) -> bool:
     """Whether the outcome of a call is still to be booked.
 
     The attempt of a regular activity that ends after its order was parked is one that the workflow has given up on:
     its outcome stays unknown until the operator has the order go on, or books and workflow would part.
     """
     given_up = order.status is OrderStatus.NEEDS_ATTENTION and not activity.info().is_local
-    return order.phase is not Phase.CLOSED and order.step(name).outcome is None and not given_up
+    return order.phase is not Phase.CLOSED and order.step(step.name, step.fulfilment).outcome is None and not given_up
 
 
 async def renew_key(books: "Books", announced: ProviderStep[Any], spent: Step) -> Progress:
     """Announce the call under a new key, since it is known to have had no effect under the spent one.
 
-    A provider answers the old key with its old answer. Once the order goes back, a charge needs no new key.
+    A provider answers the old key with its old answer. Once the fulfilment goes back, a charge needs no new key.
     """
     async with books.order(announced.order_id) as order:
-        if order.phase is Phase.FORWARD or spent.name in (StepName.CANCEL_SHIPMENT, StepName.REFUND):
+        if order.fulfilment(spent.fulfilment).goes_forward or spent.name in (StepName.CANCEL_SHIPMENT, StepName.REFUND):
             order.announce_again(spent, attempt_time(announced.at))
         return order.progress(announced.known)
 

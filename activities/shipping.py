@@ -7,8 +7,11 @@ from temporalio import activity
 from activities.clock import attempt_time
 from activities.compensation import announce_next_compensation
 from activities.provider_calls import CallRefused, ProviderCaller, is_awaited, refusal, renew_key
+from activities.turns import close_when_done
 from contracts.books import Progress, ProviderStep
-from contracts.orders import EventType, FailureCode, OrderStatus, Phase
+from contracts.failures import FailureCode
+from contracts.fulfilments import FulfilmentStatus
+from contracts.orders import EventType
 from contracts.providers import CancelShipmentRequest, ShipRequest
 from contracts.steps import Outcome, StepName, StepOutcome, refused, succeeded
 
@@ -28,7 +31,7 @@ class ShippingActivities:
 
     @activity.defn
     async def ship(self, announced: ProviderStep[ShipRequest]) -> Progress:
-        """Hand the order to the carrier once, however often this runs; with that a paid order is complete.
+        """Hand the fulfilment to the carrier once, however often this runs; the last one completes the order.
 
         Raises shipping_failed (not retried) when the carrier won't take it.
         """
@@ -43,21 +46,24 @@ class ShippingActivities:
 
     async def _book_shipment(self, announced: ProviderStep[ShipRequest], outcome: Outcome) -> Progress:
         async with self.books.order(announced.order_id) as order:
-            if is_awaited(order, StepName.SHIP):
+            if is_awaited(order, announced.step):
                 at = attempt_time(announced.at)
-                order.settle(StepName.SHIP, outcome)
-                if outcome.outcome is StepOutcome.SUCCEEDED:
-                    order.note(EventType.SHIPPED, at, f"shipment {outcome.reference}")
-                if order.phase is Phase.UNDOING:
-                    announce_next_compensation(order, at)
+                number = announced.step.fulfilment
+                order.settle(StepName.SHIP, number, outcome)
+                if outcome.reference is not None:
+                    order.note_of(number, EventType.SHIPPED, at, f"shipment {outcome.reference}")
+                    await order.book_shipment(number, outcome.reference, at)
+                if order.fulfilment(number).is_being_undone:
+                    announce_next_compensation(order, number, at)
                 elif outcome.outcome is StepOutcome.SUCCEEDED:
-                    await order.ship_stock()
-                    order.close(OrderStatus.COMPLETED, at, "every line was paid and handed to the carrier")
+                    await order.ship_stock(number)
+                    order.change(number, status=FulfilmentStatus.SHIPPED)
+                    close_when_done(order, at)
             return order.progress(announced.known)
 
     @activity.defn
     async def cancel_shipment(self, announced: ProviderStep[CancelShipmentRequest]) -> Progress:
-        """Call the order's shipment back once, however often this runs.
+        """Call the fulfilment's shipment back once, however often this runs.
 
         Raises cancellation_refused (not retried) when it is on its way already.
         """
@@ -70,9 +76,11 @@ class ShippingActivities:
             progress = await renew_key(self.books, announced, no.step)
             raise refusal("cancellation_refused", no.message, progress) from no
         async with self.books.order(announced.order_id) as order:
-            if is_awaited(order, StepName.CANCEL_SHIPMENT):
+            if is_awaited(order, announced.step):
                 at = attempt_time(announced.at)
-                order.settle(StepName.CANCEL_SHIPMENT, succeeded(announced.call.shipment_id))
-                order.note(EventType.SHIPMENT_CANCELLED, at, f"shipment {announced.call.shipment_id}")
-                announce_next_compensation(order, at)
+                number, shipment_id = announced.step.fulfilment, announced.call.shipment_id
+                order.settle(StepName.CANCEL_SHIPMENT, number, succeeded(shipment_id))
+                order.note_of(number, EventType.SHIPMENT_CANCELLED, at, f"shipment {shipment_id}")
+                await order.cancel_shipment(shipment_id, at)
+                announce_next_compensation(order, number, at)
             return order.progress(announced.known)

@@ -6,14 +6,29 @@ from typing import Annotated, Any, Literal
 
 import pycountry
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
+from contracts.customers import CustomerAction
+from contracts.ids import WarehouseId
 from contracts.money import MAX_AMOUNT, CurrencyCode
 from contracts.orders import OrderStatus
 from contracts.text import Note, ShortText, SoughtSku
 
 MAX_LINES = 100
 MAX_ON_HAND = 1_000_000_000
+MAX_WAREHOUSES = 50
+MAX_FRAUD_LIMIT = 1_000_000_000_000
+MAX_FRAUD_WINDOW_S = 366 * 24 * 60 * 60
 COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
 
 
@@ -54,6 +69,28 @@ class ShipToBody(Body, frozen=True):
     city: ShortText = Field(examples=["Oslo"])
     postal_code: ShortText = Field(examples=["0150"])
     country: CountryCode
+
+
+class ShippingAddressBody(ShipToBody, frozen=True):
+    """Where the parcel goes instead: a whole address, by itself or as the `ship_to` that orders are placed with."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_placed(cls, body: Any) -> Any:
+        return body["ship_to"] if isinstance(body, dict) and body.keys() == {"ship_to"} else body
+
+    @field_validator("line1")
+    @classmethod
+    def _has_a_number(cls, line1: str) -> str:
+        if not any(character.isdigit() for character in line1):
+            raise ValueError("must contain the house number: a digit")
+        return line1
+
+
+class CustomerActionBody(Body, frozen=True):
+    """What to do about what is not available."""
+
+    action: CustomerAction = Field(examples=["amend"])
 
 
 class PlaceOrderBody(Body):
@@ -142,12 +179,44 @@ class PriceBody(Body, frozen=True):
     currency: CurrencyCode = "usd"
 
 
+Units = Annotated[int, Field(strict=True, ge=0, le=MAX_ON_HAND)]
+UnitsByWarehouse = Annotated[dict[WarehouseId, Units], Field(min_length=1, max_length=MAX_WAREHOUSES)]
+_UNITS: TypeAdapter[int] = TypeAdapter(Units)
+_UNITS_BY_WAREHOUSE: TypeAdapter[dict[str, int]] = TypeAdapter(UnitsByWarehouse)
+
+
+def _counted(on_hand: Any) -> int | dict[str, int]:
+    # A union would name a field after each of its members when neither fits.
+    if isinstance(on_hand, dict):
+        return _UNITS_BY_WAREHOUSE.validate_python(on_hand)
+    return _UNITS.validate_python(on_hand)
+
+
 class CatalogueItemBody(Body, frozen=True):
-    """An item of the catalogue. `on_hand` counts the units in the warehouse, those held by orders included."""
+    """An item of the catalogue.
+
+    `on_hand` counts the units in the default warehouse, or those in each warehouse by its id. Units that orders hold
+    are included.
+    """
 
     name: ShortText = Field(examples=["T-shirt, black, M"])
     price: PriceBody
-    on_hand: Annotated[int, Field(strict=True, ge=0, le=MAX_ON_HAND, examples=[100])]
+    on_hand: Annotated[
+        Units | UnitsByWarehouse, BeforeValidator(_counted), Field(examples=[100, {"wh_oslo": 3, "wh_lyon": 1}])
+    ]
+
+
+class FraudLimitBody(Body, frozen=True):
+    """What a customer may spend, in minor units, within any `window_s` seconds."""
+
+    amount: Annotated[int, Field(strict=True, ge=1, le=MAX_FRAUD_LIMIT, examples=[200_000])]
+    window_s: Annotated[int, Field(strict=True, ge=1, le=MAX_FRAUD_WINDOW_S, examples=[86_400])]
+
+
+class MaintenanceBody(Body, frozen=True):
+    """Whether fraud checks are under maintenance."""
+
+    enabled: Annotated[bool, Field(strict=True, examples=[True])]
 
 
 class NoteBody(Body, frozen=True):

@@ -41,11 +41,15 @@ async def list_catalogue(catalogue: Catalogue) -> Response:
 async def put_catalogue_item(
     sku: Annotated[Sku, Path(examples=["TEE-BLACK-M"])], body: CatalogueItemBody, catalogue: Catalogue
 ) -> Response:
-    """Create or replace an item. Orders that were accepted keep their price and the stock they hold."""
+    """Create or replace an item. Orders that were accepted keep their price and the stock they hold.
+
+    A warehouse that is not named has no unit of the item any more; naming one creates it.
+    """
     price = Money(amount=body.price.amount, currency=body.price.currency)
     try:
         async with asking_postgres():
             item = await catalogue.put(CatalogueProduct(sku=sku, name=body.name, price=price), body.on_hand)
-    except HeldByOrders:
-        raise StockIsReserved("Name at least as many units as orders hold.") from None
+    except HeldByOrders as error:
+        held = ", ".join(f"{units} in {warehouse}" for warehouse, units in error.held.items())
+        raise StockIsReserved(f"Name at least as many units as orders hold: {held}.") from None
     return answer(item)

@@ -19,6 +19,7 @@ from api.services import Services
 from api.webhook_keeping import WebhookKeeper
 from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id
 from database.catalogue import Catalogue as CatalogueRepository
+from database.fraud import FraudRepository
 
 ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 # Visible ASCII.
@@ -136,6 +137,10 @@ async def _catalogue(request: Request) -> CatalogueRepository:
     return _services(request).catalogue
 
 
+async def _fraud(request: Request) -> FraudRepository:
+    return _services(request).fraud
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -156,4 +161,5 @@ Feed = Annotated[OrderFeed, Depends(_feed)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]
 Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
+Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -148,7 +148,11 @@ class TotalTooLarge(Problem):
 
 
 class TooLate(Problem):
-    status, code, title = 409, ErrorCode.TOO_LATE, "The order can no longer be cancelled"
+    status, code, title = 409, ErrorCode.TOO_LATE, "The order is with the carrier, or over"
+
+
+class NoActionRequired(Problem):
+    status, code, title = 409, ErrorCode.NO_ACTION_REQUIRED, "The order does not wait for its customer"
 
 
 class NotAwaitingApproval(Problem):

@@ -17,12 +17,22 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.auth import Principal
-from api.errors import BooksContradict, NotAwaitingApproval, NotParked, Problem, TemporarilyUnavailable, TooLate
+from api.errors import (
+    BooksContradict,
+    NoActionRequired,
+    NotAwaitingApproval,
+    NotParked,
+    Problem,
+    TemporarilyUnavailable,
+    TooLate,
+)
 from api.order_reading import KnownOrder, OrderReader
 from api.order_resource import OrderResource
 from api.outages import asking_temporal, is_outage
+from contracts.customers import CustomerAction
+from contracts.failures import FailureCode
 from contracts.operators import Decision, ResolveOrder, RetryOrder
-from contracts.orders import EventType, FailureCode, Order, OrderStatus, Phase
+from contracts.orders import Address, EventType, Order, OrderStatus, Phase
 from workflows.orders import OrderWorkflow
 
 ACCEPTED_WITHIN_S = 5.0
@@ -30,7 +40,9 @@ DONE_WITHIN_S = 4.0
 SIGNALLED_WITHIN_S = 5.0
 SEND_AGAIN_AFTER_S = 0.05
 
-REFUSALS: dict[str, type[Problem]] = {kind.code: kind for kind in (TooLate, NotParked, BooksContradict)}
+REFUSALS: dict[str, type[Problem]] = {
+    kind.code: kind for kind in (TooLate, NotParked, BooksContradict, NoActionRequired)
+}
 
 
 class WorkflowEnded(Exception):
@@ -69,6 +81,46 @@ class OrderCommands:
                     return await self._reader.current(known)
                 case Phase.CLOSED:
                     return _cancelled(known.order)
+
+    async def act(self, caller: Principal, order_id: str, action: CustomerAction) -> OrderResource:
+        """Amend or cancel an order of which a part is not available.
+
+        Raises NotFound, NoActionRequired, or Unreachable or TemporarilyUnavailable when nothing says what came of it.
+        """
+        known = await self._reader.known(caller, order_id)
+        if known.order.status.is_final:
+            raise NoActionRequired(f"Its status is {known.order.status}.")
+        try:
+            return await self._update(known, OrderWorkflow.act_for_customer, action)
+        except WorkflowEnded:
+            order = (await self._reader.known(caller, order_id)).order
+            if action is CustomerAction.CANCEL and order.status is OrderStatus.CANCELLED:
+                return OrderResource.from_projection(order)
+            raise NoActionRequired(f"Its status is {order.status}.") from None
+        except TakesLong:
+            known = await self._reader.known(caller, order_id)
+            if known.order.status is OrderStatus.AWAITING_CUSTOMER:
+                raise TemporarilyUnavailable from None
+            return await self._reader.current(known)
+
+    async def change_address(self, caller: Principal, order_id: str, ship_to: Address) -> OrderResource:
+        """Have an order sent elsewhere.
+
+        Raises NotFound, TooLate, or Unreachable or TemporarilyUnavailable when nothing says where it goes.
+        """
+        known = await self._reader.known(caller, order_id)
+        if known.order.status.is_final:
+            raise TooLate(f"Its status is {known.order.status}.")
+        try:
+            return await self._update(known, OrderWorkflow.change_address, ship_to)
+        except WorkflowEnded:
+            raise TooLate("It has ended.") from None
+        except TakesLong:
+            # Our books decide whether the change came in time, so they can tell.
+            order = (await self._reader.known(caller, order_id)).order
+            if order.ship_to == ship_to:
+                return OrderResource.from_projection(order)
+            raise TemporarilyUnavailable from None
 
     async def decide(self, caller: Principal, order_id: str, *, approved: bool, note: str) -> OrderResource:
         """Approve or reject an order. Repeating a decision is harmless.

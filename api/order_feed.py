@@ -157,9 +157,10 @@ class OrderFeed:
         self._news.set()
 
     async def _read_on(self, connection: ListeningConnection) -> None:
+        """Read what is told, and look by ourselves at times, until the connection ends."""
         loop = asyncio.get_running_loop()
         next_look = loop.time() + LOOK_EVERY_S
-        while True:
+        while not connection.is_closed:
             self._news.clear()
             await self._read(connection)
             with suppress(TimeoutError):

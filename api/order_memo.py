@@ -8,8 +8,9 @@ from typing import Self
 
 from pydantic import BaseModel
 
+from contracts.fulfilments import OrderLine
 from contracts.money import Money
-from contracts.orders import Order, OrderLine, PlaceOrder
+from contracts.orders import Order, PlaceOrder
 
 # One member rather than one for each field: every member is a payload of its own, on every way it goes.
 MEMO_MEMBER = "order"
@@ -34,7 +35,7 @@ class OrderMemo(BaseModel, frozen=True):
             request_id=placed.request_id,
             lines=placed.lines,
             total=placed.total,
-            needs_approval=placed.needs_approval,
+            needs_approval=placed.total.amount > placed.rules.approval_threshold,
             accepted_at=placed.accepted_at,
         )
 

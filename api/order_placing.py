@@ -27,9 +27,10 @@ from api.order_resource import OrderResource
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts import queues
 from contracts.catalogue import CatalogueProduct
+from contracts.fulfilments import OrderLine
 from contracts.ids import order_id_for, order_workflow_id
 from contracts.money import MAX_AMOUNT, Money
-from contracts.orders import Address, Order, OrderLine, OrderRules, OrderStatus, PlaceOrder
+from contracts.orders import Address, Order, OrderRules, OrderStatus, PlaceOrder
 from database.orders import OrderRepository
 from workflows.orders import OrderWorkflow
 

@@ -20,7 +20,7 @@ from api.order_resource import OrderList, OrderResource
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import order_workflow_id
 from contracts.orders import Order, OrderOutcome, OrderStatus
-from database.orders import BookedOrder, OrderRepository
+from database.orders import BookedOrder, OrderFilter, OrderRepository
 from database.paging import Position
 from workflows.orders import OrderWorkflow
 
@@ -68,7 +68,8 @@ class OrderReader:
             if known.outage is not None:
                 raise known.outage from None
             return OrderResource.from_projection(known.order)
-        return OrderResource.from_workflow(order)
+        # Shipments go on without the order's workflow: only our books know how far they are.
+        return OrderResource.from_workflow(order.model_copy(update={"shipments": known.order.shipments}))
 
     async def known(self, caller: Principal, order_id: str) -> KnownOrder:
         """What is written down of an order. Raises NotFound or Unreachable."""
@@ -93,13 +94,13 @@ class OrderReader:
             raise NotFound
         return known
 
-    async def list(self, caller: Principal, *, status: OrderStatus | None, cursor: str | None, limit: int) -> OrderList:
+    async def list(self, caller: Principal, wanted: OrderFilter, *, cursor: str | None, limit: int) -> OrderList:
         """A page of the caller's orders, newest first; operators see everybody's. Raises InvalidCursor."""
         after = position_of(cursor) if cursor is not None else None
         async with asking_postgres():
             found = await self._repository.list(
+                wanted,
                 customer_id=None if caller.is_operator else caller.subject,
-                status=status,
                 after=after,
                 limit=limit + 1,
             )

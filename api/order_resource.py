@@ -7,18 +7,12 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from api.fulfilment_resource import FulfilmentResource, PaymentResource
+from contracts.failures import Failure
+from contracts.fulfilments import OrderLine
 from contracts.ids import OrderId
 from contracts.money import Money
-from contracts.orders import (
-    Address,
-    Failure,
-    Fulfilment,
-    Order,
-    OrderLine,
-    OrderStatus,
-    Payment,
-    TimelineEntry,
-)
+from contracts.orders import Address, Order, OrderStatus, TimelineEntry
 
 _ID = "ord_3ZGVBHQ8S1KX5M7T2N4R6W8Y0C"
 _LINE: JsonDict = {
@@ -32,6 +26,7 @@ EXAMPLE: JsonDict = {
     "status": "accepted",
     "customer_id": "ada",
     "lines": [_LINE],
+    "removed_lines": [],
     "total": {"amount": 3998, "currency": "usd"},
     "ship_to": {
         "name": "Ada",
@@ -41,7 +36,7 @@ EXAMPLE: JsonDict = {
         "postal_code": "0150",
         "country": "NO",
     },
-    "fulfilments": [{"id": f"{_ID}-1", "status": "pending", "lines": [_LINE], "shipment": None}],
+    "fulfilments": [],
     "payment": None,
     "failure": None,
     "timeline": [{"sequence": 1, "at": "2026-03-01T12:00:00Z", "type": "accepted", "detail": "39.98 usd"}],
@@ -49,7 +44,12 @@ EXAMPLE: JsonDict = {
     "updated_at": "2026-03-01T12:00:00Z",
     "source": "workflow",
     "stale": False,
-    "links": {"self": f"/v1/orders/{_ID}", "cancel": f"/v1/orders/{_ID}/cancel"},
+    "links": {
+        "self": f"/v1/orders/{_ID}",
+        "cancel": f"/v1/orders/{_ID}/cancel",
+        "customer_action": f"/v1/orders/{_ID}/customer-action",
+        "shipping_address": f"/v1/orders/{_ID}/shipping-address",
+    },
 }
 
 
@@ -63,6 +63,8 @@ class Source(StrEnum):
 class OrderLinks(BaseModel, frozen=True):
     self: str
     cancel: str
+    customer_action: str
+    shipping_address: str
 
 
 class OrderResource(BaseModel):
@@ -74,10 +76,11 @@ class OrderResource(BaseModel):
     status: OrderStatus
     customer_id: str
     lines: tuple[OrderLine, ...]
+    removed_lines: tuple[OrderLine, ...] = Field(description="what was not available, and taken off by the customer")
     total: Money
     ship_to: Address | None = Field(description="null for a moment after acceptance, when only its memo answers")
-    fulfilments: tuple[Fulfilment, ...]
-    payment: Payment | None
+    fulfilments: tuple[FulfilmentResource, ...] = Field(description="empty until the stock is reserved")
+    payment: PaymentResource | None
     failure: Failure | None
     timeline: tuple[TimelineEntry, ...]
     created_at: datetime
@@ -103,17 +106,23 @@ class OrderResource(BaseModel):
             status=order.status,
             customer_id=order.customer_id,
             lines=order.lines,
+            removed_lines=order.removed_lines,
             total=order.total,
             ship_to=order.ship_to,
-            fulfilments=order.fulfilments,
-            payment=order.payment,
+            fulfilments=tuple(FulfilmentResource.of(order, fulfilment) for fulfilment in order.fulfilments),
+            payment=PaymentResource.of(order),
             failure=order.failure,
             timeline=order.timeline,
             created_at=order.created_at,
             updated_at=order.updated_at,
             source=source,
             stale=stale,
-            links=OrderLinks(self=url, cancel=f"{url}/cancel"),
+            links=OrderLinks(
+                self=url,
+                cancel=f"{url}/cancel",
+                customer_action=f"{url}/customer-action",
+                shipping_address=f"{url}/shipping-address",
+            ),
         )
 
 

@@ -35,11 +35,12 @@ class Watchdog:
         self._following = following
         self._connection = connection
         self._is_sending = False
+        self.is_expired = False
 
     @contextmanager
     def on_guard(self, until: float) -> Iterator[None]:
         """Has the stream end when the server shuts down, and at `until`, in seconds since the epoch."""
-        timer = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), self.end)
+        timer = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), self._expire)
         try:
             with self._connection.leaving(self.end):
                 yield
@@ -62,6 +63,10 @@ class Watchdog:
         self._following.close()
         if self._is_sending:
             self._connection.abort()
+
+    def _expire(self) -> None:
+        self.is_expired = True
+        self.end()
 
     def _drop(self) -> None:
         ORDER_WATCHERS_DROPPED.inc()
@@ -127,7 +132,7 @@ async def tell_over(websocket: WebSocket, feed: OrderFeed, order_id: str, after:
                 with watchdog.sending():
                     if entries.is_complete:
                         await websocket.close(NORMAL_CLOSURE)
-                    elif time.time() >= until:
+                    elif watchdog.is_expired:
                         await websocket.close(POLICY_VIOLATION, "the token has expired")
             except WebSocketDisconnect:
                 # It left, or was dropped, while this was on its way.

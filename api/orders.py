@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.bodies import PlaceOrderBody
+from api.bodies import CustomerActionBody, PlaceOrderBody, ShippingAddressBody
 from api.dependencies import (
     KEY_PARAMETER,
     Caller,
@@ -25,16 +25,20 @@ from api.errors import (
     InvalidCursor,
     InvalidRequest,
     MixedCurrencies,
+    NoActionRequired,
     NotFound,
     RequestTooLarge,
     TooLate,
     TotalTooLarge,
     UnknownSku,
 )
+from api.instants import Instant
 from api.order_resource import OrderList, OrderResource
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
-from contracts.orders import OrderStatus
+from contracts.orders import Address, OrderStatus
+from contracts.text import Sku
+from database.orders import OrderFilter
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=GuardedRoute)
 
@@ -55,6 +59,10 @@ class ListQuery(BaseModel, extra="forbid"):
     """How to narrow and page a list."""
 
     status: OrderStatus | None = Field(default=None, description="only orders with this status")
+    created_after: Instant | None = Field(
+        default=None, description="only orders accepted later than this", examples=["2026-03-01T12:00:00Z"]
+    )
+    sku: Sku | None = Field(default=None, description="only orders with a line of this SKU", examples=["TEE-BLACK-M"])
     cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the page before")
     limit: int = Field(default=50, ge=1, le=100)
 
@@ -83,8 +91,9 @@ async def place_order(
 @router.get("", response_model=OrderList, responses=problems(InvalidCursor, InvalidRequest))
 @requires(Scope.ORDERS_READ)
 async def list_orders(query: Annotated[ListQuery, Query()], caller: Caller, reader: Reader) -> Response:
-    """List orders, newest first: the caller's own, or everybody's for an operator."""
-    return answer(await reader.list(caller, status=query.status, cursor=query.cursor, limit=query.limit))
+    """List orders, newest first: the caller's own, or everybody's for an operator. Filters may be combined."""
+    wanted = OrderFilter(status=query.status, created_after=query.created_after, sku=query.sku)
+    return answer(await reader.list(caller, wanted, cursor=query.cursor, limit=query.limit))
 
 
 @router.get("/{order_id}", response_model=OrderResource, responses=problems(NotFound))
@@ -102,3 +111,29 @@ async def cancel_order(order_id: OrderIdInPath, caller: Caller, commands: Comman
     What takes long to undo goes on after the answer; the order then is `processing` or `needs_attention`.
     """
     return answer(await commands.cancel(caller, order_id))
+
+
+@router.post(
+    "/{order_id}/customer-action",
+    response_model=OrderResource,
+    responses=problems(NotFound, InvalidRequest, NoActionRequired),
+)
+@requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
+async def act_for_customer(
+    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: CustomerActionBody
+) -> Response:
+    """Say what to do with an order of which a part is not available: go on without that, or cancel."""
+    return answer(await commands.act(caller, order_id, body.action))
+
+
+@router.patch(
+    "/{order_id}/shipping-address",
+    response_model=OrderResource,
+    responses=problems(NotFound, InvalidRequest, TooLate),
+)
+@requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
+async def change_shipping_address(
+    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: ShippingAddressBody
+) -> Response:
+    """Have an order sent elsewhere, until something of it is handed to the carrier."""
+    return answer(await commands.change_address(caller, order_id, Address(**dict(body))))

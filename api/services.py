@@ -21,6 +21,7 @@ from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.catalogue import Catalogue
 from database.engine import create_engine
+from database.fraud import FraudRepository
 from database.inbound import InboundRepository
 from database.order_events import OrderEvents
 from database.orders import OrderRepository
@@ -50,6 +51,7 @@ class Services:
     commands: OrderCommands
     feed: OrderFeed
     catalogue: Catalogue
+    fraud: FraudRepository
     readiness: Readiness
     accounts: AccountKeeper
     inbound: InboundReceiver
@@ -95,6 +97,7 @@ def _services(engine: AsyncEngine, client: Client, feed: OrderFeed, settings: Ap
         commands=OrderCommands(reader),
         feed=feed,
         catalogue=catalogue,
+        fraud=FraudRepository(engine),
         readiness=Readiness(engine, client),
         accounts=AccountKeeper(
             AccountRepository(engine),

@@ -6,10 +6,14 @@ from pydantic import BaseModel
 
 
 class AttentionKind(StrEnum):
-    """`unexpected_charge`: money was taken that our books do not have, or have otherwise."""
+    """`unexpected_charge`: money was taken that our books do not have, or have otherwise.
+
+    `shipment_overdue`: a parcel did not move for so long that its carrier is not asked any more.
+    """
 
     DISPUTE = "dispute"
     UNEXPECTED_CHARGE = "unexpected_charge"
+    SHIPMENT_OVERDUE = "shipment_overdue"
 
 
 class AttentionItem(BaseModel, frozen=True):

@@ -5,11 +5,14 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from contracts.orders import Failure, Order, OrderStatus, Phase, PlaceOrder, TimelineEntry
-from contracts.providers import CancelShipmentRequest, ChargeRequest, RefundRequest, ShipRequest
+from contracts.failures import Failure
+from contracts.fulfilments import DEFAULT_WAREHOUSE, Fulfilment, FulfilmentStatus, OrderLine
+from contracts.money import Money
+from contracts.orders import Address, Order, OrderRules, OrderStatus, Phase, PlaceOrder, TimelineEntry
+from contracts.providers import CancelShipmentRequest, ChargeRequest, FraudCheck, RefundRequest, ShipRequest
 from contracts.steps import Step, StepName
 
-Call = TypeVar("Call", ChargeRequest, ShipRequest, CancelShipmentRequest, RefundRequest)
+Call = TypeVar("Call", FraudCheck, ChargeRequest, ShipRequest, CancelShipmentRequest, RefundRequest)
 
 
 class Booking(BaseModel, frozen=True):
@@ -33,32 +36,54 @@ class ProviderStep(Booking, Generic[Call], frozen=True):
     call: Call
 
 
+class Amend(Booking, frozen=True):
+    """Take what no warehouse has off the order."""
+
+    rules: OrderRules
+
+
+class ChangeAddress(Booking, frozen=True):
+    """`key` tells this change from the order's other ones."""
+
+    key: str
+    ship_to: Address
+
+
 class Approve(Booking, frozen=True):
     approved_by: str
 
 
 class BeginUndo(Booking, frozen=True):
-    """Turn the order round: from here on it only goes back.
+    """Turn a fulfilment round, or the order with all that is open of it: from here on it only goes back.
 
-    `even_if_shipping` is for an order that an operator or a refusal stopped after the carrier may have heard of it;
-    a customer's cancel comes too late then, and our books refuse to turn.
+    `fulfilment` is None for the whole order, and `status` then what it will be. `even_if_shipping` is for an order that
+    an operator or a refusal stopped after the carrier may have heard of it; a customer's cancel comes too late then,
+    and our books refuse to turn.
     """
 
+    fulfilment: int | None = None
     status: OrderStatus
     failure: Failure | None
     detail: str
-    resolved_by: str | None
+    resolved_by: str | None = None
     even_if_shipping: bool
+
+
+class FinishUndo(Booking, frozen=True):
+    """Release what a fulfilment holds, the first thing done and so the last undone."""
+
+    fulfilment: int = 1
 
 
 class Park(Booking, frozen=True):
     """`key` tells this stop from the order's other ones; `left` says in words what is left to do or undo.
 
-    `step` is the call that could not be settled.
+    `step` of `fulfilment` is the call that could not be settled, or the first of several.
     """
 
     key: str
     step: StepName
+    fulfilment: int = 1
     left: str
 
 
@@ -72,24 +97,68 @@ class Resolve(Booking, frozen=True):
     resolved_by: str
 
 
+class Amendment(BaseModel, frozen=True):
+    """What an order still holds, and what was taken off it."""
+
+    lines: tuple[OrderLine, ...]
+    removed_lines: tuple[OrderLine, ...]
+    total: Money
+
+
 class Progress(BaseModel, frozen=True):
-    """Where our books stand after a booking; `entries` are those after the booking's `known`."""
+    """Where our books stand after a booking; `entries` are those after the booking's `known`.
+
+    `ship_to` and `amendment` are set once they differ from what was accepted.
+    """
 
     status: OrderStatus
     phase: Phase
     failure: Failure | None
+    fulfilments: tuple[Fulfilment, ...] = ()
     steps: tuple[Step, ...]
     entries: tuple[TimelineEntry, ...]
+    ship_to: Address | None = None
+    amendment: Amendment | None = None
+    revision: int = 0
     updated_at: datetime
 
     def applied_to(self, order: Order) -> Order:
+        """The order as it stands now. Bookings made side by side may be heard of in either order."""
+        if self.revision < order.revision:
+            return order
+        amendment = self.amendment or order
         return order.model_copy(
             update={
                 "status": self.status,
                 "phase": self.phase,
                 "failure": self.failure,
+                "fulfilments": self.fulfilments or (self._only_fulfilment(order),),
                 "steps": self.steps,
-                "timeline": order.timeline + self.entries,
+                "timeline": order.timeline
+                + tuple(entry for entry in self.entries if entry.sequence > order.timeline[-1].sequence),
+                "ship_to": self.ship_to or order.ship_to,
+                "lines": amendment.lines,
+                "removed_lines": amendment.removed_lines,
+                "total": amendment.total,
+                "revision": self.revision,
                 "updated_at": self.updated_at,
             }
+        )
+
+    def goes_forward(self, fulfilment: int) -> bool:
+        """Whether a fulfilment is still to be sent."""
+        return any(one.number == fulfilment and one.goes_forward for one in self.fulfilments)
+
+    def _only_fulfilment(self, order: Order) -> Fulfilment:
+        """What histories mean that were written when orders had one fulfilment, and did not name it."""
+        undone = FulfilmentStatus.CANCELLED
+        status = FulfilmentStatus.PROCESSING
+        if self.phase is Phase.CLOSED:
+            status = FulfilmentStatus.SHIPPED if self.status is OrderStatus.COMPLETED else undone
+        return Fulfilment(
+            number=1,
+            warehouse=DEFAULT_WAREHOUSE,
+            lines=order.lines,
+            status=status,
+            ends_as=undone if self.phase is Phase.UNDOING else None,
         )

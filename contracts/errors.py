@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     MIXED_CURRENCIES = "mixed_currencies"
     TOTAL_TOO_LARGE = "total_too_large"
     TOO_LATE = "too_late"
+    NO_ACTION_REQUIRED = "no_action_required"
     NOT_AWAITING_APPROVAL = "not_awaiting_approval"
     NOT_PARKED = "not_parked"
     BOOKS_CONTRADICT = "books_contradict"

@@ -10,6 +10,8 @@ from ulid import ULID
 ID_PATTERN = r"^{prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"
 
 OrderId = Annotated[str, StringConstraints(pattern=ID_PATTERN.format(prefix="ord"))]
+# Operators name warehouses as they like.
+WarehouseId = Annotated[str, StringConstraints(pattern=r"^wh_[a-z0-9_]{1,60}$")]
 
 _ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
 _ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))
@@ -31,6 +33,19 @@ def order_id_for(subject: str, idempotency_key: str) -> str:
 
 def order_workflow_id(order_id: str) -> str:
     return f"order/{order_id}"
+
+
+def fulfilment_id(order_id: str, number: int) -> str:
+    return f"{order_id}-{number}"
+
+
+def fulfilment_number(fulfilment: str) -> int:
+    """The number of a fulfilment within its order, by its id. Raises ValueError for what is no such id."""
+    return int(fulfilment.partition("-")[2])
+
+
+def shipment_workflow_id(fulfilment: str) -> str:
+    return f"shipment/{fulfilment}"
 
 
 def new_account_id() -> str:

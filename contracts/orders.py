@@ -1,13 +1,17 @@
 """An order as its clients, its workflow and our books see it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
+from contracts.failures import Failure
+from contracts.fulfilments import Fulfilment, FulfilmentStatus, OrderLine
 from contracts.money import Money
-from contracts.steps import Step, StepName, StepOutcome, find_step
+from contracts.shipments import TrackedShipment
+from contracts.steps import WHOLE_ORDER, Step, StepName, find_step
 
 
 class OrderStatus(StrEnum):
@@ -39,34 +43,20 @@ class Phase(StrEnum):
     CLOSED = "closed"
 
 
-class FailureCode(StrEnum):
-    OUT_OF_STOCK = "out_of_stock"
-    PAYMENT_DECLINED = "payment_declined"
-    FRAUD_SUSPECTED = "fraud_suspected"
-    APPROVAL_REJECTED = "approval_rejected"
-    APPROVAL_TIMED_OUT = "approval_timed_out"
-    CUSTOMER_TIMED_OUT = "customer_timed_out"
-    SHIPPING_FAILED = "shipping_failed"
-    CANCELLED_BY_CUSTOMER = "cancelled_by_customer"
-
-
-class Failure(BaseModel, frozen=True):
-    """Why an order did not complete, for programs and for people."""
-
-    code: FailureCode
-    message: str
-
-
 class EventType(StrEnum):
     """The business events of an order's timeline."""
 
     ACCEPTED = "accepted"
     RESERVED = "reserved"
+    CUSTOMER_ASKED = "customer_asked"
+    AMENDED = "amended"
+    ADDRESS_CHANGED = "address_changed"
     APPROVAL_REQUESTED = "approval_requested"
     APPROVED = "approved"
     CHARGED = "charged"
     SHIPPED = "shipped"
     COMPLETED = "completed"
+    PARTIALLY_COMPLETED = "partially_completed"
     COMPENSATION_STARTED = "compensation_started"
     SHIPMENT_CANCELLED = "shipment_cancelled"
     REFUNDED = "refunded"
@@ -98,21 +88,15 @@ class Address(BaseModel, frozen=True):
     country: str
 
 
-class OrderLine(BaseModel, frozen=True):
-    """Units of one SKU at the price fixed when the order was accepted."""
-
-    sku: str
-    name: str
-    quantity: Annotated[int, Field(ge=1, le=1_000)]
-    unit_price: Money
-
-
 class OrderRules(BaseModel, frozen=True):
     """The settings an order was accepted under; a later change of settings does not touch it."""
 
     approval_threshold: int
     approval_deadline_s: int
     retry_window_s: int
+    customer_deadline_s: int = 72 * 60 * 60
+    # None for orders from before shipments were followed.
+    shipment_poll_after_s: int | None = None
 
 
 class PlaceOrder(BaseModel, frozen=True):
@@ -129,47 +113,28 @@ class PlaceOrder(BaseModel, frozen=True):
     request_id: str
     rules: OrderRules
 
-    @property
-    def needs_approval(self) -> bool:
-        return self.total.amount > self.rules.approval_threshold
-
-
-class Payment(BaseModel, frozen=True):
-    """The order's money: `pending` covers everything that is not known yet."""
-
-    status: str = Field(description="pending, charged, declined or refunded")
-    amount: Money
-    charge_id: str | None = None
-    refund_id: str | None = None
-
-
-class Shipment(BaseModel, frozen=True):
-    id: str
-    status: str = Field(description="booked or cancelled")
-
-
-class Fulfilment(BaseModel, frozen=True):
-    """What is sent together."""
-
-    id: str
-    status: str = Field(description="pending, processing, shipped, failed or cancelled")
-    lines: tuple[OrderLine, ...]
-    shipment: Shipment | None = None
-
 
 class Order(BaseModel, frozen=True):
-    """Everything our books know of one order."""
+    """Everything our books know of one order.
+
+    `fulfilments` is empty until the stock is reserved. `revision` counts the bookings. `shipments` go on when the
+    order is over: our books know of them, its workflow does not.
+    """
 
     id: str
     customer_id: str
     status: OrderStatus
     phase: Phase
     lines: tuple[OrderLine, ...]
+    removed_lines: tuple[OrderLine, ...] = ()
     total: Money
     ship_to: Address | None
+    fulfilments: tuple[Fulfilment, ...] = ()
     failure: Failure | None = None
     timeline: tuple[TimelineEntry, ...] = ()
     steps: tuple[Step, ...] = ()
+    shipments: tuple[TrackedShipment, ...] = ()
+    revision: int = 0
     created_at: datetime
     updated_at: datetime
 
@@ -204,43 +169,33 @@ class Order(BaseModel, frozen=True):
             updated_at=accepted_at,
         )
 
-    def step(self, name: StepName) -> Step | None:
-        return find_step(self.steps, name)
+    def step(self, name: StepName, fulfilment: int = WHOLE_ORDER) -> Step | None:
+        return find_step(self.steps, name, fulfilment)
+
+    def fulfilment(self, number: int) -> Fulfilment:
+        """Raises KeyError for a number that the order does not have."""
+        for fulfilment in self.fulfilments:
+            if fulfilment.number == number:
+                return fulfilment
+        raise KeyError(number)
 
     @property
     def shipping_has_begun(self) -> bool:
-        """Whether the carrier may know of this order: from here on only an operator can stop it."""
-        return self.step(StepName.SHIP) is not None
+        """Whether the carrier may have something of this order: from here on only an operator can stop it."""
+        return shipping_has_begun(self.steps)
 
     @property
-    def payment(self) -> Payment | None:
-        """None before a charge was announced, and when it is known that there was none."""
-        charge, refund = self.step(StepName.CHARGE), self.step(StepName.REFUND)
-        if charge is None or charge.outcome is StepOutcome.ABSENT:
-            return None
-        if refund is not None and refund.outcome is StepOutcome.SUCCEEDED:
-            return Payment(status="refunded", amount=self.total, charge_id=charge.reference, refund_id=refund.reference)
-        if charge.outcome is StepOutcome.REFUSED:
-            return Payment(status="declined", amount=self.total)
-        status = "charged" if charge.outcome is StepOutcome.SUCCEEDED else "pending"
-        return Payment(status=status, amount=self.total, charge_id=charge.reference)
+    def has_shipped(self) -> bool:
+        """Whether something of this order was paid and handed to the carrier, for good."""
+        return any(
+            fulfilment.status in (FulfilmentStatus.SHIPPED, FulfilmentStatus.DELIVERED)
+            for fulfilment in self.fulfilments
+        )
 
-    @property
-    def fulfilments(self) -> tuple[Fulfilment, ...]:
-        ship, cancel = self.step(StepName.SHIP), self.step(StepName.CANCEL_SHIPMENT)
-        cancelled = cancel is not None and cancel.outcome is StepOutcome.SUCCEEDED
-        shipment = None
-        if ship is not None and ship.reference is not None:
-            shipment = Shipment(id=ship.reference, status="cancelled" if cancelled else "booked")
-        if self.status is OrderStatus.COMPLETED:
-            status = "shipped"
-        elif ship is not None and ship.outcome is StepOutcome.REFUSED:
-            status = "failed"
-        elif self.status.is_final:
-            status = "cancelled"
-        else:
-            status = "pending" if ship is None else "processing"
-        return (Fulfilment(id=f"{self.id}-1", status=status, lines=self.lines, shipment=shipment),)
+
+def shipping_has_begun(steps: Iterable[Step]) -> bool:
+    """Whether a shipment was announced that was not refused: the carrier may have it."""
+    return any(step.name is StepName.SHIP and step.may_stand for step in steps)
 
 
 class OrderOutcome(BaseModel, frozen=True):

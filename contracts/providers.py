@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from contracts.ids import fulfilment_id
 from contracts.money import Money
 from contracts.orders import Address
 
@@ -29,18 +30,32 @@ class ProviderNeedsSearch(Exception):
     """Repeating the call can tell no more of its outcome; only looking for its effect can."""
 
 
-class ChargeRequest(BaseModel, frozen=True):
-    """Take `amount` from `payment_method`."""
+class ProviderRequest(BaseModel, frozen=True):
+    """What every call says of whom it is for: a fulfilment, by its number within the order."""
 
     order_id: str
+    # Orders had one fulfilment once, and their histories name none.
+    fulfilment: int = 1
+
+    @property
+    def fulfilment_id(self) -> str:
+        return fulfilment_id(self.order_id, self.fulfilment)
+
+
+class FraudCheck(ProviderRequest, frozen=True):
+    """Whether the order may be charged. It is our own books that are asked."""
+
+
+class ChargeRequest(ProviderRequest, frozen=True):
+    """Take `amount` from `payment_method`."""
+
     amount: Money
     payment_method: str
 
 
-class RefundRequest(BaseModel, frozen=True):
+class RefundRequest(ProviderRequest, frozen=True):
     """Give the whole charge back."""
 
-    order_id: str
     charge_id: str
     amount: Money
 
@@ -50,16 +65,14 @@ class Parcel(BaseModel, frozen=True):
     quantity: int
 
 
-class ShipRequest(BaseModel, frozen=True):
-    """Hand the parcels to the carrier."""
+class ShipRequest(ProviderRequest, frozen=True):
+    """Hand the parcels to the carrier, which has the fulfilment's id for a reference."""
 
-    order_id: str
     ship_to: Address
     parcels: tuple[Parcel, ...]
 
 
-class CancelShipmentRequest(BaseModel, frozen=True):
+class CancelShipmentRequest(ProviderRequest, frozen=True):
     """Call a shipment back."""
 
-    order_id: str
     shipment_id: str

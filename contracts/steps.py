@@ -6,8 +6,12 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
+# The number of no fulfilment: a step that the order takes as a whole.
+WHOLE_ORDER = 0
+
 
 class StepName(StrEnum):
+    CHECK_FRAUD = "check_fraud"
     CHARGE = "charge"
     SHIP = "ship"
     CANCEL_SHIPMENT = "cancel_shipment"
@@ -42,19 +46,32 @@ ABSENT = Outcome(outcome=StepOutcome.ABSENT)
 
 
 class Step(BaseModel, frozen=True):
-    """One provider call of an order.
+    """One provider call for a fulfilment of an order.
 
     `key` is its idempotency key, `begun_at` when that key was announced. No `outcome` means unknown: the call may or
     may not have had its effect. `reference` is the provider's id of the effect, `message` why it refused.
     """
 
     name: StepName
+    # Orders had one fulfilment once, and their histories name none.
+    fulfilment: int = 1
     key: str
     begun_at: datetime
     outcome: StepOutcome | None = None
     reference: str | None = None
     message: str | None = None
 
+    @property
+    def may_stand(self) -> bool:
+        """Whether it had its effect, or may have had it."""
+        return self.outcome in (None, StepOutcome.SUCCEEDED)
 
-def find_step(steps: Iterable[Step], name: StepName) -> Step | None:
-    return next((step for step in steps if step.name is name), None)
+
+def find_step(steps: Iterable[Step], name: StepName, fulfilment: int) -> Step | None:
+    return next((step for step in steps if step.name is name and step.fulfilment == fulfilment), None)
+
+
+def outcome_of(steps: Iterable[Step], name: StepName, fulfilment: int) -> StepOutcome | None:
+    """How a call ended; None when that is not known, or it was never announced."""
+    step = find_step(steps, name, fulfilment)
+    return step.outcome if step else None

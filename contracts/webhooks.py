@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
 from contracts.orders import EventType, OrderStatus
+from contracts.shipments import ShipmentStatus
 
 
 class WebhookEventType(StrEnum):
@@ -19,6 +20,8 @@ class WebhookEventType(StrEnum):
     ORDER_REFUNDED = "order.refunded"
     SHIPMENT_SHIPPED = "shipment.shipped"
     SHIPMENT_CANCELLED = "shipment.cancelled"
+    SHIPMENT_DISPATCHED = "shipment.dispatched"
+    SHIPMENT_DELIVERED = "shipment.delivered"
     ACCOUNT_CONFIRMED = "account.confirmed"
     # Sent when an endpoint's owner asks for it, and no other time.
     TEST = "webhook.test"
@@ -34,6 +37,12 @@ TOLD_OF_ORDERS: Mapping[EventType, WebhookEventType] = {
     EventType.REFUNDED: WebhookEventType.ORDER_REFUNDED,
     EventType.SHIPPED: WebhookEventType.SHIPMENT_SHIPPED,
     EventType.SHIPMENT_CANCELLED: WebhookEventType.SHIPMENT_CANCELLED,
+}
+
+# The steps of a shipment that its owner's webhooks tell.
+TOLD_OF_SHIPMENTS: Mapping[ShipmentStatus, WebhookEventType] = {
+    ShipmentStatus.DISPATCHED: WebhookEventType.SHIPMENT_DISPATCHED,
+    ShipmentStatus.DELIVERED: WebhookEventType.SHIPMENT_DELIVERED,
 }
 
 _NAMESAKES = {status.value: status for status in OrderStatus}

@@ -67,6 +67,10 @@ class ListeningConnection:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @property
+    def is_closed(self) -> bool:
+        return self._connection.is_closed()
+
     async def beyond(self, known: Mapping[str, int]) -> dict[str, list[dict[str, Any]]]:
         """What the timelines of these orders have beyond the sequence that is known of each, in its order.
 

@@ -2,19 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Label, Select, literal_column, select, text
+from sqlalchemy import FromClause, Label, Select, and_, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueProduct
+from contracts.failures import Failure
+from contracts.fulfilments import Fulfilment, OrderLine
 from contracts.money import Money
-from contracts.orders import Address, Failure, Order, OrderLine, OrderStatus, Phase, TimelineEntry
+from contracts.orders import Address, Order, OrderStatus, Phase, TimelineEntry
+from contracts.shipments import TrackedShipment
 from contracts.steps import Step
 from database.books import STEP_AS_JSON
 from database.paging import Position, newest_first
-from database.tables import orders
+from database.tables import order_skus, orders
 
 _LOOK_UP = text("""
     SELECT
@@ -29,11 +33,16 @@ _TIMELINE: Label[Any] = literal_column(
     " FROM followthrough.order_events AS entries WHERE order_id = followthrough.orders.id)"
 ).label("timeline")
 _STEPS: Label[Any] = literal_column(
-    f"(SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, step) AS text)"  # noqa: S608 - a constant
+    f"(SELECT CAST(json_agg({STEP_AS_JSON} ORDER BY begun_at, fulfilment, step) AS text)"  # noqa: S608 - a constant
     " FROM followthrough.order_steps WHERE order_id = followthrough.orders.id)"
 ).label("steps")
+_SHIPMENTS: Label[Any] = literal_column(
+    "(SELECT CAST(json_agg(parcels) AS text)"
+    " FROM followthrough.shipments AS parcels WHERE order_id = followthrough.orders.id)"
+).label("shipments")
 _PRODUCTS = TypeAdapter(list[CatalogueProduct])
 _ENTRIES_READ = TypeAdapter(tuple[TimelineEntry, ...])
+_SHIPMENTS_READ = TypeAdapter(tuple[TrackedShipment, ...])
 _STEPS_READ = TypeAdapter(tuple[Step, ...])
 
 
@@ -52,6 +61,15 @@ class LookUp:
 
     request_hash: str | None
     products: dict[str, CatalogueProduct]
+
+
+@dataclass(frozen=True)
+class OrderFilter:
+    """Which orders to list: those that fit every filter that is set. `created_after` itself is left out."""
+
+    status: OrderStatus | None = None
+    created_after: datetime | None = None
+    sku: str | None = None
 
 
 class OrderRepository:
@@ -74,24 +92,26 @@ class OrderRepository:
         return found[0] if found else None
 
     async def list(
-        self,
-        *,
-        customer_id: str | None,
-        status: OrderStatus | None,
-        after: Position | None,
-        limit: int,
+        self, wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int
     ) -> Sequence[Order]:
         """At most `limit` orders, newest first; of every customer when `customer_id` is None."""
-        query = newest_first(select(orders), orders, after, limit)
+        query = select(orders)
+        listed: FromClause = orders
+        if wanted.sku is not None:
+            listed = _orders_with(wanted.sku)
+            query = query.join(listed, and_(listed.c.id == orders.c.id, listed.c.created_at == orders.c.created_at))
+        if wanted.created_after is not None:
+            query = query.where(listed.c.created_at > wanted.created_after)
+        if wanted.status is not None:
+            query = query.where(orders.c.status == wanted.status)
         if customer_id is not None:
             query = query.where(orders.c.customer_id == customer_id)
-        if status is not None:
-            query = query.where(orders.c.status == status)
+        query = newest_first(query, listed, after, limit)
         async with self._engine.connect() as connection:
             return [booked.order for booked in await self._load(connection, query)]
 
     async def _load(self, connection: AsyncConnection, query: Select[Any]) -> Sequence[BookedOrder]:
-        rows = (await connection.execute(query.add_columns(_TIMELINE, _STEPS))).all()
+        rows = (await connection.execute(query.add_columns(_TIMELINE, _STEPS, _SHIPMENTS))).all()
         return [
             BookedOrder(
                 order=Order(
@@ -100,11 +120,15 @@ class OrderRepository:
                     status=OrderStatus(row.status),
                     phase=Phase(row.phase),
                     lines=tuple(OrderLine.model_validate(line) for line in row.lines),
+                    removed_lines=tuple(OrderLine.model_validate(line) for line in row.removed_lines),
+                    fulfilments=tuple(Fulfilment.model_validate(fulfilment) for fulfilment in row.fulfilments),
                     total=Money(amount=row.total, currency=row.currency),
                     ship_to=Address.model_validate(row.ship_to),
                     failure=Failure.model_validate(row.failure) if row.failure else None,
                     timeline=_ENTRIES_READ.validate_json(row.timeline or "[]"),
                     steps=_STEPS_READ.validate_json(row.steps or "[]"),
+                    shipments=_SHIPMENTS_READ.validate_json(row.shipments or "[]"),
+                    revision=row.revision,
                     created_at=row.created_at,
                     updated_at=row.updated_at,
                 ),
@@ -113,3 +137,9 @@ class OrderRepository:
             )
             for row in rows
         ]
+
+
+def _orders_with(sku: str) -> FromClause:
+    """Where an order with this SKU stands in lists; they are in that order in their index."""
+    query = select(order_skus.c.created_at, order_skus.c.order_id.label("id")).where(order_skus.c.sku == sku)
+    return query.subquery("listed")

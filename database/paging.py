@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Table, tuple_
+from sqlalchemy import FromClause, Select, tuple_
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Position:
     id: str
 
 
-def newest_first(query: Select[Any], table: Table, after: Position | None, limit: int) -> Select[Any]:
+def newest_first(query: Select[Any], table: FromClause, after: Position | None, limit: int) -> Select[Any]:
     """At most `limit` rows of the table, those behind `after`."""
     query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
     if after is not None:

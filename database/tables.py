@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -10,12 +11,15 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -45,11 +49,18 @@ catalogue_items = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
+warehouses = Table(
+    "warehouses",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+)
+
 stock = Table(
     "stock",
     metadata,
     Column("sku", ForeignKey("catalogue_items.sku"), primary_key=True),
-    Column("warehouse", String(64), primary_key=True),
+    Column("warehouse", ForeignKey("warehouses.id"), primary_key=True),
     Column("on_hand", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("reserved >= 0", name="reserved"),
@@ -64,6 +75,8 @@ orders = Table(
     Column("status", String(32), nullable=False),
     Column("phase", String(16), nullable=False),
     Column("lines", JSONB, nullable=False),
+    Column("removed_lines", JSONB, nullable=False, server_default="[]", comment="by the customer"),
+    Column("fulfilments", JSONB, nullable=False, server_default="[]"),
     Column("total", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("ship_to", JSONB, nullable=False),
@@ -78,6 +91,15 @@ orders = Table(
     Index(None, "customer_id", "created_at", "id"),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at", "id"),
+)
+
+# Filled by a trigger of `orders`, whose `lines` say the same.
+order_skus = Table(
+    "order_skus",
+    metadata,
+    Column("sku", String(64), primary_key=True),
+    Column("created_at", INSTANT, primary_key=True, comment="of the order"),
+    Column("order_id", String(30), primary_key=True),
 )
 
 order_events = Table(
@@ -95,6 +117,7 @@ order_steps = Table(
     "order_steps",
     metadata,
     Column("order_id", ForeignKey("orders.id"), primary_key=True),
+    Column("fulfilment", SmallInteger, primary_key=True, server_default="1", comment="its number; 0: the whole order"),
     Column("step", String(32), primary_key=True),
     Column("key", Text, nullable=False, comment="the idempotency key, of this step alone"),
     Column("begun_at", INSTANT, nullable=False, comment="when the key was announced; the call comes after"),
@@ -113,6 +136,19 @@ reservations = Table(
     Column("state", String(16), nullable=False, comment="held, shipped or released"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("state in ('held', 'shipped', 'released')", name="state"),
+)
+
+# One row, which is always there.
+fraud_settings = Table(
+    "fraud_settings",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=true()),
+    Column("limit_amount", BigInteger, comment="in minor units; null: off"),
+    Column("window_s", Integer),
+    Column("maintenance", Boolean, nullable=False, server_default=false()),
+    Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
+    CheckConstraint("single", name="single"),
+    CheckConstraint("(limit_amount > 0 AND window_s > 0) OR num_nonnulls(limit_amount, window_s) = 0", name="limit"),
 )
 
 accounts = Table(
@@ -211,6 +247,33 @@ inbound_events = Table(
     Column("body", Text, nullable=False, comment="JSON as it came; jsonb would refuse an escaped NUL"),
     Column("received_at", INSTANT, nullable=False, server_default=func.now()),
     Column("processed_at", INSTANT),
+)
+
+shipments = Table(
+    "shipments",
+    metadata,
+    Column("fulfilment_id", String(40), primary_key=True),
+    Column("order_id", String(30), nullable=False, index=True),
+    Column("carrier_id", Text, nullable=False, unique=True, comment="the carrier's"),
+    Column("status", String(16), nullable=False),
+    Column("booked_at", INSTANT, nullable=False),
+    Column("dispatched_at", INSTANT, comment="by the carrier's clock, as is delivered_at"),
+    Column("delivered_at", INSTANT),
+    Column("cancelled_at", INSTANT),
+)
+
+# Without a foreign key: the carrier may tell of a shipment before our books have it.
+shipment_events = Table(
+    "shipment_events",
+    metadata,
+    Column("source", String(16), primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("carrier_id", Text, nullable=False, index=True, comment="of the shipment"),
+    Column("step", Text, nullable=False),
+    Column("occurred_at", INSTANT, nullable=False, comment="by the carrier's clock"),
+    Column("received_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("outcome", String(16), nullable=False, server_default="kept"),
+    Column("reason", Text, comment="why it was not applied"),
 )
 
 attention_items = Table(

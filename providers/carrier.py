@@ -3,8 +3,10 @@
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
 from contracts.providers import CancelShipmentRequest, ProviderFailed, ProviderRefused, ProviderSilent, ShipRequest
+from contracts.shipments import CarrierRecord
 from contracts.steps import Step
 from providers.http import send
 
@@ -14,7 +16,7 @@ REFUSALS = ("address_undeliverable", "already_dispatched")
 
 
 class Carrier:
-    """Books shipments and cancels them."""
+    """Books shipments, cancels them, and tells where they are."""
 
     def __init__(self, client: httpx.AsyncClient, *, timeout_s: float) -> None:
         """`client` has the base URL and the API key; the carrier has `timeout_s` for an answer."""
@@ -32,6 +34,7 @@ class Carrier:
             timeout_s=timeout_s,
             body={
                 "order_id": request.order_id,
+                "reference": request.fulfilment_id,
                 "ship_to": request.ship_to.model_dump(mode="json", exclude_none=True),
                 "parcels": [parcel.model_dump() for parcel in request.parcels],
             },
@@ -45,6 +48,22 @@ class Carrier:
         path = f"v1/shipments/{request.shipment_id}/cancel"
         shipment = await self._post(path, step=step, timeout_s=timeout_s, body={})
         return str(shipment["id"])
+
+    async def track(self, carrier_id: str) -> CarrierRecord:
+        """What the carrier has on record of a shipment.
+
+        Raises ProviderRefused for one that it does not know, ProviderFailed, ProviderSilent.
+        """
+        request = self._client.build_request("GET", f"v1/shipments/{carrier_id}")
+        response = await send(self._client, request, provider=NAME, timeout_s=self._timeout_s)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise ProviderRefused(f"{NAME} does not know {carrier_id}")
+        if not response.is_success:
+            raise ProviderFailed(f"{carrier_id}: {NAME} answered {response.status_code}")
+        try:
+            return CarrierRecord.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ProviderFailed(f"{carrier_id}: {NAME} answered what is no shipment") from error
 
     async def _post(self, path: str, *, step: Step, body: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
         request = self._client.build_request("POST", path, json=body, headers={"Idempotency-Key": step.key})

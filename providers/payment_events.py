@@ -7,14 +7,16 @@ from pydantic import BaseModel
 from contracts.ids import OrderId
 from contracts.inbound import ProviderWord
 from contracts.money import Money
+from providers.payments import fulfilment_of
 
 Object = TypeVar("Object", bound=BaseModel)
 
 
 class ChargeSucceeded(BaseModel, frozen=True):
-    """The money for an order was taken. `charge_id` is the payment intent's, which our charges have for reference."""
+    """A fulfilment's money was taken. `charge_id` is the payment intent's, which our charges have for reference."""
 
     order_id: OrderId
+    fulfilment: int
     charge_id: str
     amount: Money
 
@@ -74,6 +76,7 @@ def _charge(intent: _Intent) -> ChargeSucceeded | None:
         return None
     return ChargeSucceeded(
         order_id=intent.metadata["order_id"],
+        fulfilment=fulfilment_of(intent.metadata),
         charge_id=intent.id,
         amount=Money(amount=intent.amount_received, currency=intent.currency),
     )

@@ -1,10 +1,12 @@
 """Payments over Stripe's API, version-independent parts only: https://docs.stripe.com/api."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
+from contracts.ids import fulfilment_number
 from contracts.providers import (
     ChargeRequest,
     ProviderFailed,
@@ -49,6 +51,7 @@ class PaymentProvider:
                 "automatic_payment_methods[enabled]": "true",
                 "automatic_payment_methods[allow_redirects]": "never",
                 "metadata[order_id]": request.order_id,
+                "metadata[fulfilment_id]": request.fulfilment_id,
                 "metadata[step]": "charge",
             },
         )
@@ -57,13 +60,17 @@ class PaymentProvider:
             raise ProviderNeedsSearch(f"payment intent {intent['id']} is {intent['status']}")
         return str(intent["id"])
 
-    async def find_charge(self, order_id: str) -> str | None:
-        """The id of the order's successful payment intent, by search; None when the search shows nothing (yet).
+    async def find_charge(self, request: ChargeRequest) -> str | None:
+        """The id of the fulfilment's successful payment intent, by search; None when that shows nothing (yet).
 
         Raises ProviderRefused when it shows a declined one.
         """
-        query = f"metadata['order_id']:'{order_id}' AND metadata['step']:'charge'"
-        found = await self._get("v1/payment_intents/search", {"query": query})
+        query = f"metadata['order_id']:'{request.order_id}' AND metadata['step']:'charge'"
+        found = [
+            intent
+            for intent in await self._get("v1/payment_intents/search", {"query": query})
+            if fulfilment_of(intent["metadata"]) == request.fulfilment
+        ]
         for intent in found:
             if intent["status"] == "succeeded":
                 return str(intent["id"])
@@ -84,6 +91,7 @@ class PaymentProvider:
                 "payment_intent": request.charge_id,
                 "amount": str(request.amount.amount),
                 "metadata[order_id]": request.order_id,
+                "metadata[fulfilment_id]": request.fulfilment_id,
                 "metadata[step]": "refund",
             },
         )
@@ -129,6 +137,11 @@ class PaymentProvider:
         if not response.is_success:
             raise ProviderSilent(f"{path} answered {response.status_code}")
         return list(response.json()["data"])
+
+
+def fulfilment_of(metadata: Mapping[str, str]) -> int:
+    """Which fulfilment of its order a payment is for. Orders had but one once, and their payments don't name it."""
+    return fulfilment_number(metadata["fulfilment_id"]) if "fulfilment_id" in metadata else 1
 
 
 def _is_refusal(path: str, status: int, error: dict[str, Any]) -> bool:

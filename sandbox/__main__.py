@@ -1,6 +1,8 @@
-"""`python -m sandbox --port PORT [--smtp-port PORT] --ledger PATH`: serve until SIGTERM or SIGINT, then exit 0."""
+"""`python -m sandbox --port PORT [--smtp-port PORT] --ledger PATH [--carrier-webhooks-to URL]`: serve until SIGTERM or
+SIGINT, then exit 0."""
 
 import argparse
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from sandbox.app import build_app
+from sandbox.carrier_webhooks import CarrierWebhooks
 from sandbox.faults import Faults
 from sandbox.ledger import Ledger
 from sandbox.smtp import MailServer
@@ -16,6 +19,7 @@ from sandbox.waiting import Waiting
 
 # Longer than any HTTP pool keeps an idle connection, so that it is never the server that closes one being used.
 IDLE_CONNECTION_S = 120
+SECRET = "FOLLOWTHROUGH_CARRIER_WEBHOOK_SECRET"  # noqa: S105  # the variable's name
 
 
 class SandboxServer(uvicorn.Server):
@@ -49,11 +53,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--smtp-port", type=int, help="where mail is taken; none is when absent")
     parser.add_argument("--ledger", type=Path, required=True, help="the SQLite file; made when absent, kept when not")
+    parser.add_argument("--carrier-webhooks-to", metavar="URL", help=f"where they are sent; signed with ${SECRET}")
     arguments = parser.parse_args()
     faults, waiting = Faults(), Waiting()
     with closing(Ledger(arguments.ledger)) as ledger:
         config = uvicorn.Config(
-            build_app(ledger, faults, waiting),
+            build_app(ledger, faults, waiting, _carrier_webhooks(ledger, waiting, arguments.carrier_webhooks_to)),
             host=arguments.host,
             port=arguments.port,
             loop="uvloop",
@@ -67,6 +72,12 @@ def main() -> None:
             timeout_graceful_shutdown=5,
         )
         SandboxServer(config, waiting, MailServer(ledger, faults, waiting), arguments.smtp_port).run()
+
+
+def _carrier_webhooks(ledger: Ledger, waiting: Waiting, url: str | None) -> CarrierWebhooks | None:
+    """Unsigned ones would be turned away: without a secret there are none."""
+    secret = os.environ.get(SECRET)
+    return CarrierWebhooks(ledger, waiting, url, secret) if url and secret else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The carrier: a small JSON API under /carrier/v1 that books and cancels shipments.
+"""The carrier: a small JSON API under /carrier/v1 that books, tracks and cancels shipments.
 
 Errors are `{"error": {"code", "message"}}`. A key never expires: repeating it answers with the shipment as it is now.
 """
@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox.calls import Answer, AtTheDoor, Call, now
 from sandbox.faults import Behaviour, Fault, Faults, Operation, Provider
+from sandbox.journeys import Journeys
 from sandbox.ledger import Ledger, Shipment
 from sandbox.waiting import Waiting
 
@@ -57,6 +58,7 @@ class ShipmentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     order_id: Text
+    reference: Text | None = None
     ship_to: Annotated[dict[str, JsonValue], Field(min_length=1)]
     parcels: Annotated[list[Parcel], Field(min_length=1)]
 
@@ -68,15 +70,17 @@ class ShipmentRequest(BaseModel):
 class Carrier:
     """Books a shipment once per key, and cancels it, unless a fault says otherwise."""
 
-    def __init__(self, ledger: Ledger, faults: Faults, waiting: Waiting) -> None:
+    def __init__(self, ledger: Ledger, faults: Faults, waiting: Waiting, journeys: Journeys) -> None:
         self.ledger = ledger
         self.faults = faults
         self.waiting = waiting
+        self.journeys = journeys
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/v1/shipments", self.ship, methods=["POST"]),
             Route("/v1/shipments", self.shipments, methods=["GET"]),
+            Route("/v1/shipments/{id}", self.track, methods=["GET"]),
             Route("/v1/shipments/{id}/cancel", self.cancel, methods=["POST"]),
         ]
 
@@ -101,6 +105,8 @@ class Carrier:
             shipment = earlier or _new_shipment(key, wanted, "refused" if declined else "booked")
             if earlier is None:
                 self.ledger.add_shipment(shipment)
+                if not declined:
+                    self.journeys.booked(shipment)
             return _answer(shipment, 200 if earlier else 201)
 
         return await self._perform(request, call, fault, book)
@@ -120,13 +126,25 @@ class Carrier:
         )
 
         def cancel(declined: bool) -> Answer:
-            if declined:
+            status = self._known(shipment_id).status
+            if declined or status in ("dispatched", "delivered"):
                 return DISPATCHED
-            call.replayed = self._known(shipment_id).status == "cancelled"
+            call.replayed = status == "cancelled"
             self.ledger.cancel_shipment(shipment_id)
             return _answer(self._known(shipment_id), 200)
 
         return await self._perform(request, call, fault, cancel)
+
+    async def track(self, request: Request) -> Response:
+        call = Call(Provider.CARRIER, Operation.TRACK)
+        shipment_id = request.path_params["id"]
+        try:
+            _require_token(request)
+            call.order_id = self._known(shipment_id).order_id
+        except CarrierError as error:
+            return self._reply(call, error.answer)
+        fault = self.faults.take(Operation.TRACK, {call.order_id}, ONLY_ON_A_DECISION)
+        return await self._perform(request, call, fault, lambda _: _answer(self._known(shipment_id), 200))
 
     async def shipments(self, request: Request) -> Response:
         call = Call(Provider.CARRIER, "search", order_id=request.query_params.get("order_id"))
@@ -200,6 +218,7 @@ def _new_shipment(key: str, wanted: ShipmentRequest, status: str) -> Shipment:
         key=key,
         fingerprint=wanted.fingerprint(),
         order_id=wanted.order_id,
+        reference=wanted.reference,
         status=status,
         tracking_number=f"FT{secrets.randbelow(10**12):012d}",
         parcels=json.dumps([parcel.model_dump() for parcel in wanted.parcels]),
@@ -215,8 +234,11 @@ def _resource(shipment: Shipment) -> dict[str, object]:
     return {
         "id": shipment.id,
         "order_id": shipment.order_id,
+        "reference": shipment.reference,
         "status": shipment.status,
         "tracking_number": shipment.tracking_number,
         "parcels": json.loads(shipment.parcels),
         "created_at": shipment.created_at,
+        "dispatched_at": shipment.dispatched_at,
+        "delivered_at": shipment.delivered_at,
     }

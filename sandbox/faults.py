@@ -27,6 +27,7 @@ class Operation(StrEnum):
     REFUND = "refund"
     SHIP = "ship"
     CANCEL_SHIPMENT = "cancel_shipment"
+    TRACK = "track"
     SEND = "send"
 
 
@@ -44,7 +45,7 @@ class Behaviour(StrEnum):
 
 OPERATIONS = {
     Provider.PAYMENTS: (Operation.CHARGE, Operation.REFUND),
-    Provider.CARRIER: (Operation.SHIP, Operation.CANCEL_SHIPMENT),
+    Provider.CARRIER: (Operation.SHIP, Operation.CANCEL_SHIPMENT, Operation.TRACK),
     Provider.EMAIL: (Operation.SEND,),
 }
 

@@ -31,8 +31,12 @@ CREATE TABLE IF NOT EXISTS payment_answers (
 CREATE TABLE IF NOT EXISTS shipments (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL,
     order_id TEXT NOT NULL, status TEXT NOT NULL, tracking_number TEXT NOT NULL, parcels TEXT NOT NULL,
-    created_at TEXT NOT NULL);
+    created_at TEXT NOT NULL, reference TEXT, dispatched_at TEXT, delivered_at TEXT);
 CREATE INDEX IF NOT EXISTS shipments_of_order ON shipments (order_id);
+CREATE TABLE IF NOT EXISTS tracking (
+    number INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, shipment_id TEXT NOT NULL, order_id TEXT NOT NULL,
+    step TEXT NOT NULL, occurred_at TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0, answer INTEGER);
+CREATE INDEX IF NOT EXISTS tracking_of_shipment ON tracking (shipment_id);
 CREATE TABLE IF NOT EXISTS emails (
     number INTEGER PRIMARY KEY, message_id TEXT, "to" TEXT NOT NULL, "from" TEXT NOT NULL, subject TEXT NOT NULL,
     headers TEXT NOT NULL, text TEXT, html TEXT, received_at TEXT NOT NULL);
@@ -56,7 +60,11 @@ _MESSAGES = (
     'SELECT message_id, "to", "from", subject, text, html, received_at FROM emails WHERE (:to IS NULL OR "to" = :to)'
 )
 _NEWEST_EMAILS = 'SELECT * FROM emails WHERE (:to IS NULL OR "to" = :to) ORDER BY number DESC LIMIT :limit'
-_SHIPMENT = "SELECT id, key, fingerprint, order_id, status, tracking_number, parcels, created_at FROM shipments WHERE "
+_SHIPMENT = (
+    "SELECT id, key, fingerprint, order_id, reference, status, tracking_number, parcels, created_at, dispatched_at, "
+    "delivered_at FROM shipments WHERE "
+)
+_TRACKING = "SELECT event_id, shipment_id, order_id, step, occurred_at, sent, answer FROM tracking WHERE true"
 _OF_ORDER = " AND order_id = :order_id"
 _IN_ORDER_OF_ARRIVAL = " ORDER BY number"
 
@@ -72,16 +80,24 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """A shipment the carrier booked, cancelled or, under this key, refused."""
+    """A shipment the carrier booked, dispatched, delivered, cancelled or, under this key, refused."""
 
     id: str
     key: str
     fingerprint: str
     order_id: str
+    reference: str | None
     status: str
     tracking_number: str
     parcels: str
     created_at: str
+    dispatched_at: str | None = None
+    delivered_at: str | None = None
+
+    @property
+    def names(self) -> set[str | None]:
+        """What a client may call it by."""
+        return {self.id, self.order_id, self.reference}
 
 
 class Ledger:
@@ -145,8 +161,12 @@ class Ledger:
         return [dict(row) for row in self._database.execute(query, parameters)]
 
     def _add_what_older_ledgers_lack(self) -> None:
-        if not any(column["name"] == "to" for column in self._rows("PRAGMA table_info(requests)")):
-            self._database.execute('ALTER TABLE requests ADD COLUMN "to" TEXT')
+        for table, name in (
+            ("requests", "to"),
+            *(("shipments", name) for name in ("reference", "dispatched_at", "delivered_at")),
+        ):
+            if not any(column["name"] == name for column in self._rows(f"PRAGMA table_info({table})")):
+                self._database.execute(f'ALTER TABLE {table} ADD COLUMN "{name}" TEXT')
 
     def payment_answer(self, key: str) -> StoredAnswer | None:
         row = self._database.execute(
@@ -205,10 +225,37 @@ class Ledger:
 
     def add_shipment(self, shipment: Shipment) -> None:
         self._database.execute(
-            "INSERT INTO shipments (id, key, fingerprint, order_id, status, tracking_number, parcels, created_at) "
-            "VALUES (:id, :key, :fingerprint, :order_id, :status, :tracking_number, :parcels, :created_at)",
+            "INSERT INTO shipments (id, key, fingerprint, order_id, reference, status, tracking_number, parcels, "
+            "created_at) VALUES (:id, :key, :fingerprint, :order_id, :reference, :status, :tracking_number, :parcels, "
+            ":created_at)",
             asdict(shipment),
         )
+
+    def move_shipment(self, shipment: Shipment) -> None:
+        """Keep how far a shipment is by now."""
+        self._database.execute(
+            "UPDATE shipments SET status = :status, dispatched_at = :dispatched_at, delivered_at = :delivered_at "
+            "WHERE id = :id",
+            asdict(shipment),
+        )
+
+    def add_tracking(self, shipment: Shipment, step: str, occurred_at: str) -> str:
+        """Keep a step that is to be told, and return the id of its event: stable, and of no other."""
+        told = len(self._rows("SELECT 1 FROM tracking WHERE shipment_id = :id", id=shipment.id))
+        event_id = f"evt_{shipment.id}_{told + 1}"
+        self._database.execute(
+            "INSERT INTO tracking (event_id, shipment_id, order_id, step, occurred_at) VALUES (?, ?, ?, ?, ?)",
+            (event_id, shipment.id, shipment.order_id, step, occurred_at),
+        )
+        return event_id
+
+    def note_answer(self, event_id: str, status: int | None) -> None:
+        """Note a webhook that was sent; `status` is None when it was met with silence."""
+        self._database.execute("UPDATE tracking SET sent = sent + 1, answer = ? WHERE event_id = ?", (status, event_id))
+
+    def tracking(self, order_id: str | None) -> list[dict[str, Any]]:
+        """The steps that were played, oldest first; `answer` is the last one to its webhook, `sent` counts them."""
+        return self._of_order(_TRACKING, order_id)
 
     def cancel_shipment(self, shipment_id: str) -> None:
         self._database.execute("UPDATE shipments SET status = 'cancelled' WHERE id = ?", (shipment_id,))
@@ -224,6 +271,13 @@ class Ledger:
 
     def shipments(self, order_id: str) -> list[Shipment]:
         rows = self._database.execute(_SHIPMENT + "order_id = ? AND status <> 'refused' ORDER BY number", (order_id,))
+        return [Shipment(**row) for row in rows]
+
+    def shipments_called(self, name: str) -> list[Shipment]:
+        """Those of an order, or the one of this id or reference."""
+        rows = self._database.execute(
+            _SHIPMENT + ":name IN (order_id, id, reference) AND status <> 'refused' ORDER BY number", {"name": name}
+        )
         return [Shipment(**row) for row in rows]
 
     def add_email(self, mail: Mail, to: str, received_at: str) -> None:

@@ -137,7 +137,8 @@ class Payments:
             effect = prepare(call, form)
         except StripeError as error:
             return self._reply(call, error.answer())
-        fault = self.faults.take(operation, {call.order_id}, INSIDE_THE_ENDPOINT if stored else frozenset())
+        subjects = {call.order_id, form.get("metadata[fulfilment_id]")}
+        fault = self.faults.take(operation, subjects, INSIDE_THE_ENDPOINT if stored else frozenset())
         behaviour = call.fault = fault.behaviour if fault else None
         if refusal := DOOR.answer(fault):
             return self._reply(call, refusal)

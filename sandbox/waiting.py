@@ -22,6 +22,11 @@ class Waiting:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
+    async def is_stopping_within(self, seconds: float) -> bool:
+        """Wait, and say whether the process stops meanwhile: what comes after is then left undone."""
+        await self.delay(seconds)
+        return self._stopping.is_set()
+
     async def silence(self, request: Request, seconds: float) -> Response:
         """Answer nothing until the client goes away.
 

@@ -29,12 +29,14 @@ def sandbox(home: Home, state: State, environment: Mapping[str, str]) -> Service
     async def answers(_process: ProcessId) -> bool:
         return await web.is_ok(f"{state.sandbox_url}/healthz")
 
+    inbound = ("--carrier-webhooks-to", f"{state.api_url}/v1/inbound/carrier") if state.api_url else ()
     return Service(
         name="sandbox",
         command=[
             *(*PYTHON, "-m", "sandbox", "--port", str(state.ports["sandbox"])),
             *("--smtp-port", str(state.ports["sandbox_smtp"])),
             *("--ledger", str(home.sandbox / "ledger.sqlite")),
+            *inbound,
         ],
         environment=supervised(home, state, environment),
         folder=home.path,

@@ -13,6 +13,7 @@ PROVIDER_OF = {
     "refund": "payments",
     "ship": "carrier",
     "cancel_shipment": "carrier",
+    "track": "carrier",
     "send": "email",
 }
 POLL_S = 0.05
@@ -64,6 +65,31 @@ class ProvidersLedger:
     async def behave(self) -> None:
         """Clear every fault."""
         assert (await self._http.delete("/faults")).is_success
+
+    async def travels(self, match: str, *steps: str, **plan: Any) -> None:
+        """Have shipments take these steps: those that `match` names, now or once they are booked."""
+        response = await self._http.post("/journeys", json={"match": match, "steps": steps, **plan})
+        assert response.status_code == 201, response.text
+
+    async def stand_still(self) -> None:
+        """Forget every journey."""
+        assert (await self._http.delete("/journeys")).is_success
+
+    async def tracking(self, order_id: str) -> list[Json]:
+        """The steps that the order's shipments took, and how often the webhook of each was sent."""
+        return list((await self._get("/tracking", order_id))["tracking"])
+
+    async def until_told(self, order_id: str, steps: int) -> list[Json]:
+        """Wait until so many steps were taken, and the webhook of each was received."""
+        while True:
+            tracking = await self.tracking(order_id)
+            if len(tracking) >= steps and all(told["answer"] == 200 for told in tracking):
+                return tracking
+            await asyncio.sleep(POLL_S)
+
+    async def asked_where(self, order_id: str) -> list[int]:
+        """The answers that those who asked where the order's shipments are have got."""
+        return [row["status"] for row in await self.requests(order_id) if row["operation"] == "track"]
 
     async def effects(self, order_id: str) -> Effects:
         ledger = await self._get("/ledger", order_id)

@@ -25,19 +25,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts import queues
 from contracts.catalogue import CatalogueProduct
+from contracts.fulfilments import OrderLine
 from contracts.ids import order_id_for, order_workflow_id
 from contracts.money import Money
 from contracts.operators import Decision, ResolveOrder, RetryOrder
-from contracts.orders import (
-    FINAL_STATUSES,
-    Address,
-    Order,
-    OrderLine,
-    OrderOutcome,
-    OrderRules,
-    OrderStatus,
-    PlaceOrder,
-)
+from contracts.orders import FINAL_STATUSES, Address, Order, OrderOutcome, OrderRules, OrderStatus, PlaceOrder
 from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.orders import OrderRepository
@@ -48,6 +40,7 @@ from workflows.orders import OrderWorkflow
 
 WITHIN_S = 30.0
 POLL_S = 0.03
+SHIPMENT_POLL_AFTER_S = 6 * 60 * 60
 RPC_TIMEOUT = timedelta(seconds=10)
 ON_HAND = 10
 ADA = Address(name="Ada", line1="12 Long St", city="Oslo", postal_code="0150", country="NO")
@@ -77,6 +70,11 @@ class Evidence:
     @property
     def status(self) -> OrderStatus:
         return self.booked.status
+
+    @property
+    def agreed(self) -> Order:
+        """What our books say, without the shipments, of which the order's workflow knows nothing."""
+        return self.booked.model_copy(update={"shipments": ()})
 
     @property
     def failure_code(self) -> str | None:
@@ -116,6 +114,7 @@ class Shop:
         approval_deadline_s: int = 24 * 60 * 60,
         retry_window_s: int = 3,
         customer_id: str = "customer-1",
+        shipment_poll_after_s: int | None = SHIPMENT_POLL_AFTER_S,
     ) -> "ShopOrder":
         """An order for these goods that is not placed yet."""
         key = f"key {self._session} {next(self._numbers)}"
@@ -133,6 +132,7 @@ class Shop:
                 approval_threshold=approval_threshold,
                 approval_deadline_s=approval_deadline_s,
                 retry_window_s=retry_window_s,
+                shipment_poll_after_s=shipment_poll_after_s,
             ),
         )
         return ShopOrder(self, placed)

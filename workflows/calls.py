@@ -81,15 +81,15 @@ async def call_provider(
     announced: ProviderStep[Any],
     *,
     task_queue: str,
-    window: timedelta,
+    window: timedelta | None,
     what: str,
     on_trouble: Callable[[], None],
     stop: Callable[[], bool],
 ) -> Progress:
-    """Call a provider: once inside this workflow task, then for `window` as a regular activity that operators see.
+    """Call a provider: once inside this workflow task, then as a regular activity that operators see.
 
     Both make the very same request under the same key. `on_trouble` is called in between; the regular activity is
-    abandoned when `stop` becomes true.
+    given up after `window` (None: never), and abandoned when `stop` becomes true.
 
     Raises Refused, GaveUp or Stopped.
     """

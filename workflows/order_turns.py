@@ -7,8 +7,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from contracts.errors import ErrorCode
+from contracts.failures import Failure, FailureCode
 from contracts.operators import ResolveOrder, RetryOrder
-from contracts.orders import Failure, FailureCode, OrderStatus
+from contracts.orders import OrderStatus
 
 
 class Undo(Exception):
@@ -49,9 +50,23 @@ def cancelled() -> Undo:
     return Undo(OrderStatus.CANCELLED, failure, failure.message)
 
 
+def timed_out(message: str) -> Undo:
+    return Undo(OrderStatus.CANCELLED, Failure(code=FailureCode.CUSTOMER_TIMED_OUT, message=message), message)
+
+
 def too_late() -> ApplicationError:
     return ApplicationError("the order has been handed to the carrier", type=ErrorCode.TOO_LATE, non_retryable=True)
 
 
 def not_parked() -> ApplicationError:
     return ApplicationError("the order does not wait for an operator", type=ErrorCode.NOT_PARKED, non_retryable=True)
+
+
+def no_action_required() -> ApplicationError:
+    return ApplicationError(
+        "the customer is not asked for anything", type=ErrorCode.NO_ACTION_REQUIRED, non_retryable=True
+    )
+
+
+def books_contradict(why: str) -> ApplicationError:
+    return ApplicationError(why, type=ErrorCode.BOOKS_CONTRADICT, non_retryable=True)

@@ -1,28 +1,39 @@
-"""The order process: reserve, approve, charge, ship - or undo what was done, in reverse."""
+"""The order process: reserve, ask who has to be asked, charge and ship - or undo what was done, in reverse."""
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
+from activities.fraud import FraudActivities
 from activities.orders import OrderActivities
-from activities.payments import PaymentActivities
-from activities.shipping import ShippingActivities
 from contracts import queues
-from contracts.books import Approve, BeginUndo, Booking, Park, Progress, ProviderStep, Reserve, Resolve, Retry
+from contracts.books import Amend, Approve, BeginUndo, ChangeAddress, Park, Reserve, Resolve, Retry
+from contracts.customers import CustomerAction
+from contracts.failures import FailureCode
+from contracts.fulfilments import FulfilmentStatus
 from contracts.operators import Decision, ResolveOrder, RetryOrder
-from contracts.orders import FailureCode, Order, OrderOutcome, OrderStatus, Phase, PlaceOrder
-from contracts.providers import CancelShipmentRequest, ChargeRequest, Parcel, RefundRequest, ShipRequest
-from contracts.steps import StepName, StepOutcome
-from workflows.calls import GaveUp, Refused, Stopped, book, call_provider
-from workflows.order_turns import OperatorRequest, Undo, cancelled, not_parked, rejected, taken_up, too_late
-
-ORDER_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
+from contracts.orders import Address, Order, OrderOutcome, OrderStatus, Phase, PlaceOrder
+from contracts.providers import FraudCheck
+from contracts.resolutions import contradiction_to_undoing
+from contracts.steps import WHOLE_ORDER, StepName, StepOutcome
+from workflows.calls import GaveUp, Refused, Stopped
+from workflows.fulfilments import FulfilmentProcess, Stuck
+from workflows.order_file import OrderFile
+from workflows.order_turns import (
+    OperatorRequest,
+    Undo,
+    books_contradict,
+    cancelled,
+    no_action_required,
+    not_parked,
+    rejected,
+    taken_up,
+    timed_out,
+    too_late,
+)
 
 
 @workflow.defn(name="Order")
@@ -32,14 +43,13 @@ class OrderWorkflow:
     @workflow.init
     def __init__(self, placed: PlaceOrder) -> None:
         self.placed = placed
-        self.order = Order.accepted(placed)
+        self.file = OrderFile(placed)
         self.decision: Decision | None = None
+        self.customer_action: CustomerAction | None = None
         self.cancel_requested = False
-        self.retrying = False
         self.parked = False
         self.stops = 0
         self.operator_requests: deque[OperatorRequest] = deque()
-        self.shown_status = OrderStatus.ACCEPTED
 
     @workflow.run
     async def run(self, placed: PlaceOrder) -> OrderOutcome:
@@ -63,25 +73,50 @@ class OrderWorkflow:
         await self.reserve()
         while self.order.phase is Phase.FORWARD:
             try:
+                await self.wait_for_customer()
                 await self.wait_for_approval()
-                await self.charge()
-                await self.ship()
+                await self.check_fraud()
+                await self.fulfil()
             except Undo as undo:
                 await self.turn_round(undo)
-        if self.order.phase is Phase.UNDOING:
-            await self.undo()
-        self.show("")
+        while self.order.phase is Phase.UNDOING:
+            await self.follow_fulfilments()
+        # An operator may have closed the order as sent.
+        for fulfilment in self.order.fulfilments:
+            if fulfilment.status is FulfilmentStatus.SHIPPED:
+                await self.file.follow_shipment(fulfilment.number)
+        self.file.show("")
 
     # The steps forward. Each announces the next one in our books, which is what registers its compensation.
 
     async def reserve(self) -> None:
-        booking = Reserve(order=self.placed, at=workflow.now(), known=self.known)
-        self.learn(await book(OrderActivities.reserve, booking, what="reserve the stock"))
+        booking = Reserve(order=self.placed, at=workflow.now(), known=self.file.known)
+        await self.file.book(OrderActivities.reserve, booking, what="reserve the stock")
+
+    async def wait_for_customer(self) -> None:
+        if self.order.status is not OrderStatus.AWAITING_CUSTOMER:
+            return
+        self.file.show("Waits for the customer: a part of the order is not available.")
+        deadline = timedelta(seconds=self.placed.rules.customer_deadline_s)
+        try:
+            await workflow.wait_condition(
+                lambda: self.customer_action is not None or self.cancel_requested,
+                timeout=deadline,
+                timeout_summary="customer's deadline",
+            )
+        except TimeoutError:
+            raise timed_out(f"the customer did not answer within {deadline}") from None
+        await taken_up()
+        if self.cancel_requested or self.customer_action is CustomerAction.CANCEL:
+            raise cancelled()
+        booking = Amend(**self.file.booking(), rules=self.placed.rules)
+        await self.file.book(OrderActivities.amend, booking, what="take off what is not available")
+        self.file.show_total()
 
     async def wait_for_approval(self) -> None:
         if self.order.status is not OrderStatus.AWAITING_APPROVAL:
             return
-        self.show("Waits for an operator's approval.")
+        self.file.show("Waits for an operator's approval.")
         deadline = timedelta(seconds=self.placed.rules.approval_deadline_s)
         try:
             await workflow.wait_condition(
@@ -95,178 +130,98 @@ class OrderWorkflow:
         if self.decision is not None:
             if not self.decision.approved:
                 raise rejected(FailureCode.APPROVAL_REJECTED, f"rejected by {self.decision.said}")
-            booking = Approve(**self.booking(), approved_by=self.decision.said)
-            self.learn(await book(OrderActivities.approve, booking, what="record the approval"))
+            booking = Approve(**self.file.booking(), approved_by=self.decision.said)
+            await self.file.book(OrderActivities.approve, booking, what="record the approval")
 
-    async def charge(self) -> None:
-        await self.insist(
-            StepName.CHARGE,
-            self.settle_charge,
-            left=f"charge {self.order.total}, then ship the order",
-            failure=FailureCode.PAYMENT_DECLINED,
-        )
-
-    async def ship(self) -> None:
-        await self.insist(
-            StepName.SHIP,
-            self.settle_shipment,
-            left="hand the order to the carrier",
-            failure=FailureCode.SHIPPING_FAILED,
-        )
-
-    async def insist(
-        self, name: StepName, settle: Callable[[], Awaitable[None]], *, left: str, failure: FailureCode
-    ) -> None:
-        """Go on with a step until it is done or refused, over any number of operators' retries."""
-        while self.order.phase is Phase.FORWARD and not self.settled(name):
-            self.forget_a_late_cancel()
+    async def check_fraud(self) -> None:
+        """Have an order checked that our books want checked, however long that takes."""
+        while self.order.phase is Phase.FORWARD and self.file.is_unsettled(StepName.CHECK_FRAUD, WHOLE_ORDER):
             await self.turn_round_if_cancelled()
             try:
-                await settle()
+                await self.file.call(
+                    FraudActivities.check_fraud,
+                    StepName.CHECK_FRAUD,
+                    FraudCheck(order_id=self.order.id, fulfilment=WHOLE_ORDER),
+                    task_queue=queues.ORDERS,
+                    # While checks are suspended orders wait, for as long as it takes.
+                    window=None,
+                    what="check for fraud",
+                    stop=self.is_to_be_cancelled,
+                )
             except (Refused, Stopped):
                 continue
             except GaveUp as trouble:
-                self.forget_a_late_cancel()
-                await self.park(name, f"left to do: {left} ({trouble})")
-        step = self.order.step(name)
-        if self.order.phase is Phase.FORWARD and step is not None and step.outcome is StepOutcome.REFUSED:
-            raise rejected(failure, step.message or "refused")
+                left = f"left to do: check for fraud, then charge {self.order.total} and ship the order ({trouble})"
+                await self.park(Stuck(StepName.CHECK_FRAUD, WHOLE_ORDER, left))
+        check = self.order.step(StepName.CHECK_FRAUD)
+        if self.order.phase is Phase.FORWARD and check is not None and check.outcome is StepOutcome.REFUSED:
+            raise rejected(FailureCode.FRAUD_SUSPECTED, check.message or "refused")
+
+    async def fulfil(self) -> None:
+        """Charge and ship everything, over any number of operators' retries."""
+        while self.order.phase is Phase.FORWARD:
+            self.forget_a_late_cancel()
+            await self.turn_round_if_cancelled()
+            await self.follow_fulfilments()
+
+    async def follow_fulfilments(self) -> None:
+        """Have all fulfilments go on side by side, and the order park when they stand still before an operator."""
+        processes = [
+            FulfilmentProcess(self.file, fulfilment.number, stop=self.is_to_be_cancelled)
+            for fulfilment in self.order.fulfilments
+            if fulfilment.status.is_open
+        ]
+        stuck = [found for found in await asyncio.gather(*(process.run() for process in processes)) if found]
+        self.forget_a_late_cancel()
+        if stuck and not self.is_to_be_cancelled():
+            await self.park(*stuck)
 
     def forget_a_late_cancel(self) -> None:
         """Once shipping has begun only a cancel that comes while the order is parked counts."""
         if self.order.shipping_has_begun:
             self.cancel_requested = False
 
+    def is_to_be_cancelled(self) -> bool:
+        return self.cancel_requested and self.can_be_cancelled and self.order.phase is Phase.FORWARD
+
     async def turn_round_if_cancelled(self) -> None:
         if self.cancel_requested:
             await taken_up()
             raise cancelled()
 
-    # The way back, in reverse.
-
     async def turn_round(self, undo: Undo) -> None:
         """Ask our books to turn the order round. They refuse a cancel that comes too late, and the order goes on."""
         booking = BeginUndo(
-            **self.booking(),
+            **self.file.booking(),
             status=undo.status,
             failure=undo.failure,
             detail=undo.detail,
             resolved_by=undo.resolved_by,
             even_if_shipping=self.parked or undo.status is OrderStatus.REJECTED,
         )
-        self.learn(await book(OrderActivities.begin_undo, booking, what="begin to undo"))
+        await self.file.book(OrderActivities.begin_undo, booking, what="begin to undo")
         self.parked = False
         self.refuse_waiting_operators()
 
-    async def undo(self) -> None:
-        """Undo what our books say was done or may have been, last things first."""
-        await self.insist_undoing(
-            StepName.SHIP, self.settle_shipment, left="find out whether the carrier has the order"
-        )
-        if self.outcome(StepName.SHIP) is StepOutcome.SUCCEEDED:
-            await self.insist_undoing(StepName.CANCEL_SHIPMENT, self.cancel_shipment, left="cancel the shipment")
-        await self.insist_undoing(StepName.CHARGE, self.settle_charge, left="find out whether the card was charged")
-        if self.outcome(StepName.CHARGE) is StepOutcome.SUCCEEDED:
-            await self.insist_undoing(StepName.REFUND, self.refund, left=f"refund {self.order.total}")
-        if self.order.phase is Phase.UNDOING:
-            booking = Booking(**self.booking())
-            self.learn(await book(OrderActivities.finish_undo, booking, what="release the stock"))
-
-    async def insist_undoing(self, name: StepName, settle: Callable[[], Awaitable[None]], *, left: str) -> None:
-        while self.order.phase is Phase.UNDOING and self.order.step(name) is not None and not self.settled(name):
-            try:
-                await settle()
-            except (Refused, GaveUp) as trouble:
-                if not self.settled(name):
-                    await self.park(name, f"left to undo: {left} ({trouble})")
-
-    # Provider calls, made from what our books announced.
-
-    async def settle_charge(self) -> None:
-        await self.call(
-            PaymentActivities.charge,
-            StepName.CHARGE,
-            ChargeRequest(order_id=self.order.id, amount=self.order.total, payment_method=self.placed.payment_method),
-            task_queue=queues.PAYMENTS,
-            what=f"charge {self.order.total}",
-        )
-
-    async def refund(self) -> None:
-        await self.call(
-            PaymentActivities.refund,
-            StepName.REFUND,
-            RefundRequest(order_id=self.order.id, charge_id=self.reference(StepName.CHARGE), amount=self.order.total),
-            task_queue=queues.PAYMENTS,
-            what=f"refund {self.order.total}",
-        )
-
-    async def settle_shipment(self) -> None:
-        await self.call(
-            ShippingActivities.ship,
-            StepName.SHIP,
-            ShipRequest(
-                order_id=self.order.id,
-                ship_to=self.placed.ship_to,
-                parcels=tuple(Parcel(sku=line.sku, quantity=line.quantity) for line in self.order.lines),
-            ),
-            task_queue=queues.CARRIER,
-            what=f"ship {len(self.order.lines)} lines",
-        )
-
-    async def cancel_shipment(self) -> None:
-        await self.call(
-            ShippingActivities.cancel_shipment,
-            StepName.CANCEL_SHIPMENT,
-            CancelShipmentRequest(order_id=self.order.id, shipment_id=self.reference(StepName.SHIP)),
-            task_queue=queues.CARRIER,
-            what="cancel the shipment",
-        )
-
-    async def call(
-        self,
-        activity: Callable[[Any, ProviderStep[Any]], Awaitable[Progress]],
-        name: StepName,
-        request: ChargeRequest | RefundRequest | ShipRequest | CancelShipmentRequest,
-        *,
-        task_queue: str,
-        what: str,
-    ) -> None:
-        step = self.order.step(name)
-        assert step is not None
-
-        def on_trouble() -> None:
-            self.retrying = True
-            self.show(f"Not done at once: {what}. See the pending activity for attempts and the last error.")
-
-        try:
-            progress = await call_provider(
-                activity,
-                ProviderStep(**self.booking(), step=step, call=request),
-                task_queue=task_queue,
-                window=timedelta(seconds=self.placed.rules.retry_window_s),
-                what=what,
-                on_trouble=on_trouble,
-                stop=lambda: self.cancel_requested and self.can_be_cancelled and self.order.phase is Phase.FORWARD,
-            )
-        except Refused as refused:
-            self.learn(refused.progress)
-            raise
-        finally:
-            self.retrying = False
-        self.learn(progress)
-
     # Parked, an order waits for an operator.
 
-    async def park(self, name: StepName, left: str) -> None:
+    async def park(self, *stuck: Stuck) -> None:
         """Wait until an operator has the order go on. Raises Undo when it is to be undone instead."""
         self.stops += 1
-        booking = Park(**self.booking(), key=f"needs_attention/{self.stops}", step=name, left=left)
-        self.learn(await book(OrderActivities.park, booking, what="park the order"))
+        left = "; ".join(one.left for one in stuck)
+        booking = Park(
+            **self.file.booking(),
+            key=f"needs_attention/{self.stops}",
+            step=stuck[0].step,
+            fulfilment=stuck[0].fulfilment,
+            left=left,
+        )
+        await self.file.book(OrderActivities.park, booking, what="park the order")
         if self.order.status is not OrderStatus.NEEDS_ATTENTION:
             # Our books are ahead: an answer came after all, or a task that was lost with its worker had gone on.
             return
         self.parked = True
-        self.show(f"**Needs attention**, {left}.")
+        self.file.show(f"**Needs attention**, {left}.")
         while self.parked:
             await workflow.wait_condition(
                 lambda: bool(self.operator_requests) or (self.cancel_requested and self.order.phase is Phase.FORWARD)
@@ -275,7 +230,7 @@ class OrderWorkflow:
             if not self.operator_requests:
                 raise cancelled()
             await self.take_up(self.operator_requests.popleft())
-        self.show("")
+        self.file.show("")
         self.refuse_waiting_operators()
 
     def refuse_waiting_operators(self) -> None:
@@ -286,15 +241,18 @@ class OrderWorkflow:
     async def take_up(self, operator: OperatorRequest) -> None:
         request = operator.request
         if isinstance(request, RetryOrder):
-            retry = Retry(**self.booking(), key=f"retried/{self.stops}", retried_by=request.said)
-            self.learn(await book(OrderActivities.retry, retry, what="take the order back"))
-        elif self.order.phase is Phase.FORWARD and request.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
+            retry = Retry(**self.file.booking(), key=f"retried/{self.stops}", retried_by=request.said)
+            await self.file.book(OrderActivities.retry, retry, what="take the order back")
+        elif self.has_open_ends and request.status is not OrderStatus.COMPLETED:
+            if contradiction := contradiction_to_undoing(self.order, request.status):
+                operator.answer.set_exception(books_contradict(contradiction))
+                return
             operator.answer.set_result(None)
             raise Undo(request.status, None, f"resolved as {request.status}", resolved_by=request.said)
         else:
-            resolve = Resolve(**self.booking(), status=request.status, resolved_by=request.said)
+            resolve = Resolve(**self.file.booking(), status=request.status, resolved_by=request.said)
             try:
-                self.learn(await book(OrderActivities.resolve, resolve, what="close the order by hand"))
+                await self.file.book(OrderActivities.resolve, resolve, what="close the order by hand")
             except ApplicationError as contradiction:
                 operator.answer.set_exception(contradiction)
                 return
@@ -320,6 +278,39 @@ class OrderWorkflow:
     @cancel.validator
     def cancel_while_possible(self) -> None:
         if not self.can_be_cancelled:
+            raise too_late()
+
+    @workflow.update
+    async def act_for_customer(self, action: CustomerAction) -> Order:
+        """Amend or cancel an order of which a part is not available. Raises no_action_required for any other."""
+        self.customer_action = action
+        await workflow.wait_condition(
+            lambda: (
+                self.is_undone_or_waits
+                or (self.order.phase is Phase.FORWARD and self.order.status is not OrderStatus.AWAITING_CUSTOMER)
+            )
+        )
+        return self.order
+
+    @act_for_customer.validator
+    def act_when_asked(self, action: CustomerAction) -> None:
+        asked = self.order.status is OrderStatus.AWAITING_CUSTOMER
+        if not asked or self.customer_action is not None or self.cancel_requested:
+            raise no_action_required()
+
+    @workflow.update
+    async def change_address(self, ship_to: Address) -> Order:
+        """Have the order sent elsewhere. Raises too_late once the carrier may have heard of it."""
+        await taken_up()
+        update = workflow.current_update_info()
+        assert update is not None
+        booking = ChangeAddress(**self.file.booking(), key=f"address_changed/{update.id}", ship_to=ship_to)
+        await self.file.book(OrderActivities.change_address, booking, what="change the address")
+        return self.order
+
+    @change_address.validator
+    def change_address_while_possible(self, ship_to: Address) -> None:
+        if self.order.phase is not Phase.FORWARD or self.order.shipping_has_begun:
             raise too_late()
 
     @workflow.update
@@ -355,49 +346,27 @@ class OrderWorkflow:
         return self.order
 
     @property
+    def order(self) -> Order:
+        return self.file.order
+
+    @property
+    def has_open_ends(self) -> bool:
+        """Whether something is still to be sent, and so has to be undone before the order can be closed."""
+        return self.order.phase is Phase.FORWARD and any(one.goes_forward for one in self.order.fulfilments)
+
+    @property
     def can_be_cancelled(self) -> bool:
-        """False once shipping has begun, but for an order that stands still before an operator."""
+        """False once something was shipped, or may be with the carrier and the order does not stand still."""
         match self.order.phase:
             case Phase.FORWARD:
-                return self.parked or not self.order.shipping_has_begun
+                return not self.order.has_shipped and (self.parked or not self.order.shipping_has_begun)
             case Phase.UNDOING:
-                return True
+                return not self.order.has_shipped
             case Phase.CLOSED:
                 return self.order.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED)
 
     @property
     def is_undone_or_waits(self) -> bool:
         """Whether an undo is over, or will take longer than a client would wait."""
-        undoing_slowly = self.order.phase is Phase.UNDOING and (self.parked or self.retrying)
+        undoing_slowly = self.order.phase is Phase.UNDOING and (self.parked or self.file.retrying > 0)
         return self.order.phase is Phase.CLOSED or undoing_slowly
-
-    # State.
-
-    @property
-    def known(self) -> int:
-        return self.order.timeline[-1].sequence
-
-    def booking(self) -> dict[str, Any]:
-        return {"order_id": self.order.id, "at": workflow.now(), "known": self.known}
-
-    def learn(self, progress: Progress) -> None:
-        self.order = progress.applied_to(self.order)
-
-    def outcome(self, name: StepName) -> StepOutcome | None:
-        step = self.order.step(name)
-        return step.outcome if step else None
-
-    def settled(self, name: StepName) -> bool:
-        return self.outcome(name) is not None
-
-    def reference(self, name: StepName) -> str:
-        step = self.order.step(name)
-        assert step is not None and step.reference is not None  # noqa: PT018
-        return step.reference
-
-    def show(self, details: str) -> None:
-        """Put the status where operators look: the Web UI's current details and the search attribute."""
-        workflow.set_current_details(details)
-        if self.order.status is not self.shown_status:
-            self.shown_status = self.order.status
-            workflow.upsert_search_attributes([ORDER_STATUS.value_set(self.order.status)])

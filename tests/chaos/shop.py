@@ -14,9 +14,10 @@ from temporalio.client import Client, WorkflowHandle
 
 from contracts import queues
 from contracts.catalogue import CatalogueProduct
+from contracts.fulfilments import OrderLine
 from contracts.ids import order_id_for, order_workflow_id
 from contracts.money import Money
-from contracts.orders import Address, OrderLine, OrderOutcome, OrderRules, PlaceOrder
+from contracts.orders import Address, OrderOutcome, OrderRules, PlaceOrder
 from database.catalogue import Catalogue
 from tests.chaos.books import Auditor, World
 from tests.chaos.points import Standing, Work

@@ -20,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import worker
-from contracts.orders import OrderStatus, PlaceOrder
-from database.books import Books, OpenOrder
+from contracts.orders import PlaceOrder
+from database.books import Books
+from database.inventory import Available
+from database.open_order import OpenOrder
 from providers.carrier import Carrier
 from providers.payments import PaymentProvider
 from stack import run
@@ -68,19 +70,9 @@ class Stop:
         client.event_hooks = {"request": [on_request], "response": [on_response]}
         return client
 
-    def watch_writes(self) -> None:
-        """An order's changes are sent to Postgres as the last thing before its transaction commits."""
-        write = OpenOrder.write
-
-        async def write_and_stop(order: OpenOrder) -> None:
-            await write(order)
-            self.kill_when_enough(Moment.BEFORE_COMMIT)
-
-        setattr(OpenOrder, "write", write_and_stop)  # noqa: B010
-
 
 class WatchedBooks(Books):
-    """Our books, with a stop behind each commit."""
+    """Our books, with a stop before each commit and one behind it."""
 
     def __init__(self, engine: AsyncEngine, *, stop: Stop) -> None:
         super().__init__(engine)
@@ -88,10 +80,10 @@ class WatchedBooks(Books):
 
     @asynccontextmanager
     async def placed(
-        self, order: PlaceOrder, status: OrderStatus, at: datetime, run_id: str
-    ) -> AsyncIterator[OpenOrder]:
+        self, order: PlaceOrder, at: datetime, run_id: str
+    ) -> AsyncIterator[tuple[OpenOrder, Available | None]]:
         await self._stop.keep()
-        async with super().placed(order, status, at, run_id) as opened:
+        async with super().placed(order, at, run_id) as opened:
             yield opened
         await self._stop.hold(Moment.AFTER_COMMIT)
 
@@ -102,10 +94,17 @@ class WatchedBooks(Books):
             yield opened
         await self._stop.hold(Moment.AFTER_COMMIT)
 
+    async def enter(self, entered: OpenOrder, order: PlaceOrder, run_id: str) -> None:
+        await super().enter(entered, order, run_id)
+        self._stop.kill_when_enough(Moment.BEFORE_COMMIT)
+
+    async def write(self, opened: OpenOrder) -> None:
+        await super().write(opened)
+        self._stop.kill_when_enough(Moment.BEFORE_COMMIT)
+
 
 def main(home: str, work: str, moment: str, orders: str) -> None:
     stop = Stop(Point(Work(work), Moment(moment)), int(orders))
-    stop.watch_writes()
     vars(worker).update(
         Books=partial(WatchedBooks, stop=stop),
         PaymentProvider=lambda client, **options: PaymentProvider(stop.watch(client), **options),

@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
 from contracts.orders import OrderStatus
-from tests.replay import delivery_shapes, welcome_shapes
+from tests.replay import delivery_shapes, shipment_shapes, welcome_shapes
 from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
 
 LARGE = 60_000
@@ -155,6 +155,10 @@ SHAPES: dict[str, Shape] = {
         delivery_shapes.delivered,
         delivery_shapes.delivered_at_the_second_attempt,
         delivery_shapes.cancelled_between_attempts,
+        shipment_shapes.shipment_told,
+        shipment_shapes.shipment_polled,
+        shipment_shapes.shipment_given_up,
+        shipment_shapes.shipment_called_back,
     )
 }
 

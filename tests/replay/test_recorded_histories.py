@@ -12,6 +12,7 @@ from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
 from workflows.delivery import DeliveryWorkflow
 from workflows.orders import OrderWorkflow
+from workflows.shipments import ShipmentWorkflow
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
 WORKFLOWS = [
@@ -19,6 +20,7 @@ WORKFLOWS = [
     WelcomeWorkflow,
     AccountMailWorkflow,
     DeliveryWorkflow,
+    ShipmentWorkflow,
 ]
 
 ADVICE = """

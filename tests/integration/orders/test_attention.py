@@ -84,7 +84,7 @@ async def test_a_retry_of_a_refused_refund_uses_a_new_key(shop: Shop) -> None:
     assert (evidence.status, evidence.failure_code) == (OrderStatus.REJECTED, "shipping_failed")
     assert evidence.effects.money_kept == 0
     keys = [row["key"] for row in await shop.ledger.requests(order.id) if row["operation"] == "refund"]
-    assert keys == [f"{order.id}:refund:1", f"{order.id}:refund:2"]
+    assert keys == [f"{order.id}-1:refund:1", f"{order.id}-1:refund:2"]
 
 
 async def test_an_order_that_fails_again_parks_again(shop: Shop) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from contracts.orders import EventType, OrderStatus
+from contracts.orders import EventType
 from contracts.steps import StepName
 from database.books import Books
 from database.tables import order_events, orders
@@ -18,27 +18,27 @@ async def test_a_booking_that_waited_for_another_one_sees_what_it_booked(shop: S
     placed = shop.order_of(await shop.goods()).placed
     books = Books(shop.engine)
     now = datetime.now(UTC)
-    async with books.placed(placed, OrderStatus.PROCESSING, now, "run") as order:
+    async with books.placed(placed, now, "run") as (order, _):
         order.note(EventType.ACCEPTED, now, "first")
 
     async def wait_for_the_lock() -> tuple[bool, str]:
         async with books.order(placed.order_id) as order:
-            return order.has(EventType.RESERVED), order.step(StepName.CHARGE).key
+            return order.has(EventType.RESERVED), order.step(StepName.CHARGE, 1).key
 
     async with asyncio.timeout(WITHIN_S):
         async with books.order(placed.order_id) as order:
             waiting = asyncio.create_task(wait_for_the_lock())
             await _until_somebody_waits(shop)
             order.note(EventType.RESERVED, now, "second")
-            order.announce(StepName.CHARGE, now)
-        assert await waiting == (True, f"{placed.order_id}:charge:1")
+            order.announce(StepName.CHARGE, 1, now)
+        assert await waiting == (True, f"{placed.order_id}-1:charge:1")
 
 
 async def test_a_booking_whose_attempt_began_before_the_last_entry_does_not_go_back_in_time(shop: Shop) -> None:
     placed = shop.order_of(await shop.goods()).placed
     books = Books(shop.engine)
     later = placed.accepted_at + timedelta(seconds=2)
-    async with books.placed(placed, OrderStatus.PROCESSING, placed.accepted_at, "run") as order:
+    async with books.placed(placed, placed.accepted_at, "run") as (order, _):
         order.note(EventType.ACCEPTED, placed.accepted_at, "first")
     async with books.order(placed.order_id) as order:
         order.note(EventType.RESERVED, later, "second")

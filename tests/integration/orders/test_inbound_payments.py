@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from activities.carrier_events import CarrierEvents
 from activities.inbound import InboundEvents
 from activities.payment_events import PaymentEvents
 from contracts.inbound import InboundEvent, InboundProvider
@@ -17,6 +18,7 @@ from contracts.outbox import OutboxKind, OutboxRow
 from database.attention import AttentionRepository
 from database.books import Books
 from database.inbound import InboundRepository
+from database.shipments import ShipmentRepository
 from database.tables import attention_items, inbound_events
 from tests.inbound_events import Json, dispute, encoded, new_id, payment_event
 from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
@@ -44,7 +46,8 @@ class Stripe:
     def events(self) -> InboundEvents:
         """A second processor beside the worker's."""
         books, attention = Books(self.shop.engine), AttentionRepository(self.shop.engine)
-        return InboundEvents(self.repository, PaymentEvents(books, attention, self.shop.client))
+        carrier = CarrierEvents(ShipmentRepository(self.shop.engine), self.shop.client)
+        return InboundEvents(self.repository, PaymentEvents(books, attention, self.shop.client), carrier)
 
     async def intent_of(self, order: ShopOrder) -> Json:
         """The payment intent that this order's charge has made."""
@@ -105,7 +108,7 @@ async def test_an_event_settles_the_charge_of_an_order_that_is_still_trying(shop
 
     evidence = await order.settled_evidence()
     assert evidence.timeline == COMPLETED
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
     assert len(evidence.effects.charges) == 1
     assert evidence.effects.money_kept == AMOUNT
 
@@ -134,7 +137,7 @@ async def test_an_event_has_a_parked_order_go_on(shop: Shop, stripe: Stripe) -> 
     evidence = await order.settled_evidence()
     assert evidence.timeline == [*COMPLETED[:2], "needs_attention", "retried", *COMPLETED[2:]]
     assert evidence.booked.timeline[3].detail == f"the payment provider: {intent['id']} has succeeded"
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
     assert len(evidence.effects.charges) == 1
 
 
@@ -152,7 +155,7 @@ async def test_an_event_for_an_order_that_is_being_undone_gives_the_money_back(
     evidence = await order.settled_evidence()
     assert evidence.status is OrderStatus.CANCELLED
     assert evidence.timeline[-4:] == ["charged", "refunded", "reservation_released", "cancelled"]
-    assert evidence.view == evidence.booked
+    assert evidence.view == evidence.agreed
     assert (len(evidence.effects.charges), evidence.effects.money_kept) == (1, 0)
 
 
@@ -290,7 +293,7 @@ async def test_another_amount_than_the_orders_is_not_booked(shop: Shop, stripe: 
 
     await stripe.told(SUCCEEDED, {**intent, "id": (other := new_id("pi")), "amount_received": 1})
 
-    detail = f"{other} took 0.01 usd, but the order's total is 19.99 usd"
+    detail = f"{other} took 0.01 usd, but 19.99 usd was to be charged"
     assert await stripe.items(other) == [("unexpected_charge", order.id, detail)]
     assert (await order.booked()).status is OrderStatus.PROCESSING
     await shop.ledger.behave()

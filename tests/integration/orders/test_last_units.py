@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+from contracts.orders import FINAL_STATUSES, OrderStatus
 from tests.shop import Shop, Stock
 
 BUYERS = 100
@@ -26,12 +27,16 @@ async def test_of_a_hundred_buyers_exactly_ten_get_the_last_ten_units(shop: Shop
     assert sum(len(effect.charges) for effect in effects) == UNITS
 
 
-async def test_an_order_gets_all_of_its_units_or_none(shop: Shop) -> None:
+async def test_one_buyer_gets_all_the_next_what_is_left_if_they_want_it_and_the_others_nothing(shop: Shop) -> None:
     goods = await shop.goods(on_hand=5)
     orders = [shop.order_of(goods, quantity=3) for _ in range(4)]
 
     await asyncio.gather(*(order.start() for order in orders))
-    statuses = Counter([(await order.outcome()).status for order in orders])
+    settled = [OrderStatus.AWAITING_CUSTOMER, *FINAL_STATUSES]
+    statuses = await asyncio.gather(*(order.until(*settled) for order in orders))
 
-    assert statuses == {"completed": 1, "rejected": 3}
+    assert Counter(statuses) == {"completed": 1, "awaiting_customer": 1, "rejected": 2}
+    assert await shop.stock(goods.sku) == Stock(on_hand=2, reserved=2)
+    [asked] = [order for order, status in zip(orders, statuses, strict=True) if status == "awaiting_customer"]
+    await asked.cancel()
     assert await shop.stock(goods.sku) == Stock(on_hand=2, reserved=0)

@@ -185,7 +185,7 @@ def test_the_projection_says_what_the_workflow_says(examples: Examples) -> None:
     def holds(evidence: Evidence) -> bool:
         booked, view = (
             order.model_copy(update={"steps": tuple(sorted(order.steps, key=lambda step: step.name))})
-            for order in (evidence.booked, evidence.view)
+            for order in (evidence.agreed, evidence.view)
         )
         return booked == view
 

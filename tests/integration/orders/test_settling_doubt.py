@@ -82,7 +82,7 @@ def attempt(doubted: tuple[str, datetime] | None) -> ActivityEnvironment:
 
 
 def step_in(steps: tuple[Step, ...], name: StepName) -> Step:
-    step = find_step(steps, name)
+    step = find_step(steps, name, 1)
     assert step is not None, f"{name} was not announced"
     return step
 
@@ -124,7 +124,7 @@ async def test_a_stored_error_of_a_refund_that_worked_is_settled_by_the_search(s
     await desk.turn_round(order)
     async with desk.payments.books.order(order.id) as opened:
         # As the shipment's cancellation does.
-        opened.announce(StepName.REFUND, datetime.now(UTC))
+        opened.announce(StepName.REFUND, 1, datetime.now(UTC))
     steps = (await order.booked()).steps
     await order.meets("refund", "error_after")
 
@@ -187,7 +187,7 @@ async def test_absence_after_the_settling_window_gives_the_charge_a_new_key(shop
     progress = await desk.charge(order, step)
 
     assert step_in(progress.steps, StepName.CHARGE).outcome is StepOutcome.SUCCEEDED
-    assert await asked(shop, order) == [("search", None), ("charge", f"{order.id}:charge:2")]
+    assert await asked(shop, order) == [("search", None), ("charge", f"{order.id}-1:charge:2")]
     assert len((await shop.ledger.effects(order.id)).charges) == 1
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -70,6 +71,23 @@ class Sandbox:
         return await self.http.post(
             f"/carrier/v1/shipments/{shipment}/cancel", headers={"Idempotency-Key": f"{order_id}/cancel_shipment"}
         )
+
+    async def track(self, shipment: str) -> Json:
+        return json_of(await self.http.get(f"/carrier/v1/shipments/{shipment}"))
+
+    async def travels(self, match: str, *steps: str, **plan: object) -> None:
+        response = await self.http.post("/journeys", json={"match": match, "steps": steps, **plan})
+        assert response.status_code == 201, response.text
+
+    async def tracking(self, order_id: str) -> list[Json]:
+        """The steps that the order's shipments took, with what became of their webhooks."""
+        return list(json_of(await self.http.get("/tracking", params={"order_id": order_id}))["tracking"])
+
+    async def has_taken(self, order_id: str, steps: int) -> list[Json]:
+        """Return once so many steps were taken; each look is a round trip, so this is no busy loop."""
+        while len(taken := await self.tracking(order_id)) < steps:
+            pass
+        return taken
 
     async def send(self, to: str, message_id: str = "<welcome@followthrough.example>") -> str:
         """Send a mail over a connection of its own and return the server's last words; raises what aiosmtplib does."""
@@ -144,11 +162,13 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def running_sandbox(ledger: Path) -> AsyncIterator[Sandbox]:
+async def running_sandbox(ledger: Path, *more: str, **variables: str) -> AsyncIterator[Sandbox]:
     """A process of its own, killed at the end if it is still there."""
     port, smtp_port = _free_port(), _free_port()
-    options = ("--port", str(port), "--smtp-port", str(smtp_port), "--ledger", str(ledger))
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sandbox", *options)
+    options = ("--port", str(port), "--smtp-port", str(smtp_port), "--ledger", str(ledger), *more)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sandbox", *options, env={**os.environ, **variables}
+    )
     headers = {"Authorization": "Bearer sk_test_followthrough"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as http:
         try:

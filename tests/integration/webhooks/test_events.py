@@ -155,7 +155,7 @@ async def test_nothing_is_told_of_a_change_that_was_rolled_back(shop: Shop, rece
 async def book_and_fail(books: Books, order: ShopOrder) -> None:
     async with books.order(order.id) as opened:
         opened.note(EventType.REFUNDED, datetime.now(UTC), "never")
-        await opened.write()
+        await books.write(opened)
         raise ZeroDivisionError
 
 

@@ -37,6 +37,8 @@ async def test_it_is_alive_but_not_ready(http: httpx.AsyncClient) -> None:
         ("POST", f"/v1/admin{ORDER[3:]}/approve"),
         ("POST", f"/v1/admin{ORDER[3:]}/retry"),
         ("GET", "/v1/catalogue"),
+        ("GET", "/v1/admin/fraud"),
+        ("DELETE", "/v1/admin/fraud/limit"),
     ],
 )
 async def test_whatever_needs_them_says_when_to_try_again(
