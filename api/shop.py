@@ -12,7 +12,9 @@ from api.auth import Scope
 from api.dependencies import KEY, Catalogue, Commands, Feed, OrderIdInPath, Placer, Reader, RequestId
 from api.errors import (
     IdempotencyKeyReused,
+    InvalidRequest,
     MixedCurrencies,
+    NoActionRequired,
     Problem,
     TemporarilyUnavailable,
     TooLate,
@@ -28,8 +30,10 @@ from api.shop_forms import InvalidForm, order_in, quantities_in
 from api.shop_page import page
 from api.shop_stream import OrderPageResponse
 from contracts.catalogue import CatalogueItem
+from contracts.customers import CustomerAction
 from contracts.ids import order_id_for
 from contracts.money import Money
+from database.orders import OrderFilter
 
 ORDERS_SHOWN = 20
 MAX_SEQUENCE = 1_000_000
@@ -95,7 +99,7 @@ async def list_orders(
     cursor: Annotated[str | None, Query(max_length=512)] = None,
 ) -> Response:
     """The customer's orders, newest first."""
-    orders = await reader.list(customer, status=None, cursor=cursor, limit=ORDERS_SHOWN)
+    orders = await reader.list(customer, OrderFilter(), cursor=cursor, limit=ORDERS_SHOWN)
     return page("orders.html", session, orders=orders.items, next_cursor=orders.next_cursor, is_first=cursor is None)
 
 
@@ -132,6 +136,23 @@ async def cancel_order(
     try:
         await commands.cancel(customer, order_id)
     except TooLate as refusal:
+        return _order_page(session, await reader.get(customer, order_id), refusal=refusal)
+    return RedirectResponse(_page_of(order_id), 303)
+
+
+@router.post("/orders/{order_id}/customer-action")
+@requires_session(Scope.ORDERS_WRITE)
+async def answer_question(
+    session: SignedIn, order_id: OrderIdInPath, customer: Customer, form: Form, commands: Commands, reader: Reader
+) -> Response:
+    """Say what to do about what is not available, or be told that nobody asks."""
+    try:
+        action = CustomerAction(form.get("action", ""))
+    except ValueError:
+        raise InvalidRequest("Choose one of the answers on the order's page.") from None
+    try:
+        await commands.act(customer, order_id, action)
+    except NoActionRequired as refusal:
         return _order_page(session, await reader.get(customer, order_id), refusal=refusal)
     return RedirectResponse(_page_of(order_id), 303)
 

@@ -8,9 +8,12 @@ import pycountry
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from api.fulfilment_resource import PaymentStatus
 from api.sessions import Session
 from api.static_files import address_of
+from contracts.fulfilments import FulfilmentStatus
 from contracts.money import Money
+from contracts.orders import EventType
 from contracts.orders import OrderStatus as Status
 
 # Each with what it means to the customer, and the kind that its badge shows: good, wait, bad or calm.
@@ -37,42 +40,43 @@ STATUSES: Mapping[Status, tuple[str, str, str]] = {
     Status.CANCELLED: ("Cancelled", "Nothing will be sent, and no money is kept.", "bad"),
     Status.REJECTED: ("Rejected", "Nothing will be sent, and no money is kept.", "bad"),
 }
-# By their codes, since a newer worker may write one that this process does not know: it is shown as it is written.
-EVENTS: Mapping[str, str] = {
-    "accepted": "Order accepted",
-    "reserved": "Items set aside",
-    "approval_requested": "Approval asked for",
-    "approved": "Approved",
-    "charged": "Payment taken",
-    "shipped": "Handed to the carrier",
-    "delivered": "Delivered",
-    "completed": "Completed",
-    "partially_completed": "Partly completed",
-    "compensation_started": "Order is being undone",
-    "shipment_cancelled": "Shipment called back",
-    "refunded": "Payment returned",
-    "reservation_released": "Items put back",
-    "needs_attention": "Passed to our staff",
-    "retried": "Taken up again by our staff",
-    "resolved": "Closed by our staff",
-    "rejected": "Rejected",
-    "cancelled": "Cancelled",
+EVENTS: Mapping[EventType, str] = {
+    EventType.ACCEPTED: "Order accepted",
+    EventType.RESERVED: "Items set aside",
+    EventType.CUSTOMER_ASKED: "Your answer is needed",
+    EventType.AMENDED: "Unavailable items taken off",
+    EventType.ADDRESS_CHANGED: "Address changed",
+    EventType.APPROVAL_REQUESTED: "Approval asked for",
+    EventType.APPROVED: "Approved",
+    EventType.CHARGED: "Payment taken",
+    EventType.SHIPPED: "Handed to the carrier",
+    EventType.COMPLETED: "Completed",
+    EventType.PARTIALLY_COMPLETED: "Partly completed",
+    EventType.COMPENSATION_STARTED: "Being undone",
+    EventType.SHIPMENT_CANCELLED: "Shipment called back",
+    EventType.REFUNDED: "Payment returned",
+    EventType.RESERVATION_RELEASED: "Items put back",
+    EventType.NEEDS_ATTENTION: "Passed to our staff",
+    EventType.RETRIED: "Taken up again by our staff",
+    EventType.RESOLVED: "Closed by our staff",
+    EventType.REJECTED: "Rejected",
+    EventType.CANCELLED: "Cancelled",
 }
-# Of parcels and payments.
-KINDS: Mapping[str, str] = {
-    "shipped": "good",
-    "delivered": "good",
-    "charged": "good",
-    "unavailable": "wait",
-    "failed": "bad",
-    "declined": "bad",
-    "cancelled": "bad",
+PARCELS: Mapping[FulfilmentStatus, tuple[str, str]] = {
+    FulfilmentStatus.UNAVAILABLE: ("Not available", "wait"),
+    FulfilmentStatus.PENDING: ("Waiting", "calm"),
+    FulfilmentStatus.PROCESSING: ("In progress", "calm"),
+    FulfilmentStatus.SHIPPED: ("Shipped", "good"),
+    FulfilmentStatus.DELIVERED: ("Delivered", "good"),
+    FulfilmentStatus.FAILED: ("Not sent", "bad"),
+    FulfilmentStatus.CANCELLED: ("Cancelled", "bad"),
 }
-PAYMENTS: Mapping[str, str] = {
-    "pending": "Not paid yet",
-    "charged": "Paid",
-    "declined": "Declined",
-    "refunded": "Returned",
+PAYMENTS: Mapping[PaymentStatus, tuple[str, str]] = {
+    PaymentStatus.PENDING: ("Under way", "calm"),
+    PaymentStatus.CHARGED: ("Paid", "good"),
+    PaymentStatus.PARTIALLY_CHARGED: ("Partly paid", "good"),
+    PaymentStatus.DECLINED: ("Declined", "bad"),
+    PaymentStatus.REFUNDED: ("Returned", "calm"),
 }
 TEST_CARDS: Mapping[str, str] = {
     "pm_card_visa": "Visa test card, accepted",
@@ -130,13 +134,13 @@ _ENVIRONMENT.filters |= {
     "money": _money,
     "moment": _moment,
     "words": _words,
-    "event": lambda code: EVENTS.get(code) or _words(code),
     "country": lambda code: COUNTRIES.get(code, code),
-    "kind": lambda code: KINDS.get(code, "calm"),
 }
 _ENVIRONMENT.globals |= {
     "address_of": address_of,
     "statuses": STATUSES,
+    "events": EVENTS,
+    "parcels": PARCELS,
     "payments": PAYMENTS,
     "test_cards": TEST_CARDS,
     "field_names": FIELDS,

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -31,6 +32,15 @@ async def ada(visitor: Visitor, customer: Caller) -> Visitor:
 
 def token_of(caller: Caller) -> str:
     return caller.headers["Authorization"].removeprefix("Bearer ")
+
+
+async def rare_item(operator: Caller, *, units: int) -> str:
+    """Something of which there is too little."""
+    sku = f"AT-RARE-{uuid4().hex[:8]}"
+    price = {"amount": 1_000, "currency": "usd"}
+    put = await operator.put(f"/v1/admin/catalogue/{sku}", {"name": sku.lower(), "price": price, "on_hand": units})
+    assert put.status_code == 200, put.text
+    return sku
 
 
 async def orders_of(customer: Caller) -> list[str]:
@@ -320,6 +330,32 @@ async def test_an_order_that_waits_can_be_cancelled_and_a_finished_one_says_that
     assert late.status_code == 409
     assert "can no longer be cancelled" in late.text
     assert tee in late.text
+
+
+@pytest.mark.parametrize(("action", "status"), [("amend", "completed"), ("cancel", "cancelled")])
+async def test_what_is_not_available_is_asked_about_and_the_answer_counts(
+    ada: Visitor, customer: Caller, operator: Caller, action: str, status: str
+) -> None:
+    rare = await rare_item(operator, units=1)
+    order_id = order_in(await ada.order(TEE, 2, {f"quantity.{rare}": "3"}))
+    await customer.until(order_id, "awaiting_customer")
+    question = await ada.open(f"/shop/orders/{order_id}")
+    assert "What shall we do?" in question.text
+    unknown = await ada.send(f"/shop/orders/{order_id}/customer-action", {"action": "wait"})
+    assert unknown.status_code == 422
+    assert (await customer.order(order_id))["status"] == "awaiting_customer"
+
+    answer = await ada.send(f"/shop/orders/{order_id}/customer-action", {"action": action})
+
+    assert order_in(answer) == order_id
+    order = await customer.until(order_id, status)
+    assert {line["sku"]: line["quantity"] for line in order["removed_lines"]} == (
+        {rare: 2} if action == "amend" else {}
+    )
+    assert "What shall we do?" not in (await ada.open(f"/shop/orders/{order_id}")).text
+    again = await ada.send(f"/shop/orders/{order_id}/customer-action", {"action": "amend"})
+    assert again.status_code == 409
+    assert order_id in again.text
 
 
 async def test_the_stream_brings_the_page_as_it_changes_and_says_when_it_is_over(

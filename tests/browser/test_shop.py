@@ -1,6 +1,7 @@
 """The shop in a real browser: what customers see and do, on a phone and on a desktop."""
 
 import re
+from uuid import uuid4
 
 from playwright.async_api import Browser, Route, expect
 
@@ -71,6 +72,31 @@ async def test_a_cancel_that_is_not_confirmed_cancels_nothing(ada: Person, custo
 
     assert (await customer.until(order_id, "awaiting_approval"))["failure"] is None
     await customer.post(f"/v1/orders/{order_id}/cancel")
+
+
+async def test_an_item_that_is_not_available_is_asked_about_and_taken_off(
+    anywhere: Person, customer: Caller, operator: Caller
+) -> None:
+    rare = f"AT-RARE-{uuid4().hex[:8]}"
+    price = {"amount": 1_000, "currency": "usd"}
+    await operator.put(f"/v1/admin/catalogue/{rare}", {"name": rare.lower(), "price": price, "on_hand": 0})
+    person = await anywhere.sign_in(customer)
+    await expect(person.page.locator("li").filter(has_text=rare)).to_contain_text("Sold out")
+    order_id = await person.order({TEE: 2, rare: 1})
+    question = person.page.get_by_role("region", name="What shall we do?")
+    await expect(question).to_contain_text(f"1 × {rare.lower()}")
+    await look_over(person)
+    await person.mark()
+
+    await person.press("Send what is available")
+
+    await expect(person.status).to_have_text("Completed")
+    await expect(question).to_have_count(0)
+    assert await person.is_marked()
+    await expect(person.page.get_by_role("heading", name="Taken off the order")).to_be_visible()
+    order = await customer.until(order_id, "completed")
+    assert [line["sku"] for line in order["removed_lines"]] == [rare]
+    assert order["total"]["amount"] == 2 * 1_999
 
 
 async def test_a_declined_card_is_told_with_its_reason(ada: Person) -> None:
