@@ -4,7 +4,9 @@ command -v chromium >/dev/null 2>&1 && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "installing chromium for the browser tests"
 	export DEBIAN_FRONTEND=noninteractive
-	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } </dev/null >/dev/null 2>&1
+	patience="-o Acquire::http::Timeout=30 -o DPkg::Lock::Timeout=60"
+	# shellcheck disable=SC2086
+	{ apt-get $patience update && apt-get $patience install -y --no-install-recommends chromium; } </dev/null >/dev/null 2>&1
 	command -v chromium >/dev/null 2>&1 && exit 0
 fi
 echo "!! NO CHROMIUM: tests/browser will be skipped. As root on Debian: apt-get install --no-install-recommends chromium"

@@ -84,7 +84,7 @@ async def test_an_item_that_is_not_available_is_asked_about_and_taken_off(
     await expect(person.page.locator("li").filter(has_text=rare)).to_contain_text("Sold out")
     order_id = await person.order({TEE: 2, rare: 1})
     question = person.page.get_by_role("region", name="What shall we do?")
-    await expect(question).to_contain_text(f"1 × {rare.lower()}")
+    await expect(question).to_contain_text(rare.lower())
     await look_over(person)
     await person.mark()
 
