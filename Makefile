@@ -1,4 +1,5 @@
-# `make setup` makes everything the other targets need; each of them runs it first, and it is quick when nothing is to do.
+# `make setup` makes everything the other targets need. Each of them runs what it needs of that first, which is quick
+# when nothing is to do: a browser is for the tests alone.
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
@@ -7,11 +8,16 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup demo test up lint bench chaos
+.PHONY: setup runnable browser demo test up lint bench chaos
 
-setup: $(STAMP)
+setup: runnable browser
+
+runnable: $(STAMP)
 	@$(BIN)/python -P -m stack.temporal_build
 	@echo "ready: environment in .venv, Temporal in the cache"
+
+browser:
+	@tools/browser.sh
 
 $(STAMP):
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or run make PYTHON=/path/to/python"; exit 1; }
@@ -23,24 +29,24 @@ $(STAMP):
 	@rm -f .venv/.installed-*
 	@touch $@
 
-demo: setup
+demo: runnable
 	@$(BIN)/followthrough demo
 
 test: setup
 	@$(BIN)/pytest --ignore=tests/chaos
 
-up: setup
+up: runnable
 	@$(BIN)/followthrough up
 
-lint: setup
+lint: runnable
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: setup
+bench: runnable
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.watchers
 
-chaos: setup
+chaos: runnable
 	@$(BIN)/pytest -s tests/chaos

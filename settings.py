@@ -117,6 +117,14 @@ class ConfirmationSettings(BaseSettings):
     confirmation_secret: SecretStr = Field(min_length=32, description="random characters")
 
 
+class SessionSettings(BaseSettings):
+    """What the sessions of the API's pages are signed with; every process of the API needs the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    session_secret: SecretStr = Field(min_length=32, description="random characters")
+
+
 class MailSettings(BaseSettings):
     """The mail server, and what is written in every mail."""
 

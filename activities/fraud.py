@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from contracts.fraud import Verdict
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
@@ -12,6 +11,7 @@ from activities.provider_calls import is_awaited, refusal
 from activities.turns import announce_charges
 from contracts.books import Progress, ProviderStep
 from contracts.failures import FailureCode
+from contracts.fraud import Verdict
 from contracts.orders import Phase
 from contracts.providers import FraudCheck
 from contracts.steps import ABSENT, WHOLE_ORDER, StepName, StepOutcome, refused, succeeded

@@ -21,6 +21,9 @@ from api import (
     metrics,
     order_watching,
     orders,
+    shop,
+    shop_sign_in,
+    static_files,
     webhook_endpoints,
 )
 from api.auth import TokenVerifier
@@ -30,9 +33,11 @@ from api.limits import RateLimiter
 from api.middleware.gate import Gate
 from api.middleware.requests import DOCS_PATH, RequestMiddleware
 from api.openapi import describe
+from api.problem_pages import answer_to
 from api.services import open_services
+from api.sessions import Sessions
 from logs import configure_logging
-from settings import ApiSettings
+from settings import ApiSettings, SessionSettings
 
 RESOURCES = (
     orders,
@@ -44,6 +49,9 @@ RESOURCES = (
     confirm_page,
     inbound,
     webhook_endpoints,
+    static_files,
+    shop_sign_in,
+    shop,
     health,
 )
 
@@ -64,10 +72,12 @@ def create_app() -> FastAPI:
         title="Followthrough", version=version("followthrough"), lifespan=lifespan, docs_url=DOCS_PATH, redoc_url=None
     )
     verifier = TokenVerifier(SigningKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    sessions = Sessions(SessionSettings().session_secret.get_secret_value())
+    app.state.verifier, app.state.sessions = verifier, sessions
     limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
     sign_ups = RateLimiter(per_second=settings.sign_ups_per_minute / 60, burst=settings.sign_ups_per_minute)
     # The last one added is the outermost.
-    app.add_middleware(Gate, verifier=verifier, limiter=limiter, sign_ups=sign_ups)
+    app.add_middleware(Gate, verifier=verifier, sessions=sessions, limiter=limiter, sign_ups=sign_ups)
     app.add_middleware(RequestMiddleware)
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)
@@ -84,5 +94,4 @@ def create_app() -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    path = request.scope.get("raw_path", b"").decode("ascii", "replace")
-    return problem_of(error).response(request.state.request_id, path)
+    return answer_to(problem_of(error), request.scope)

@@ -55,7 +55,7 @@ class Principal:
 
 
 class TokenVerifier:
-    """Turns an Authorization header into a principal."""
+    """Turns an Authorization header, or a bare token, into a principal."""
 
     def __init__(self, keys: SigningKeys, *, issuer: str, audience: str) -> None:
         self._keys = keys
@@ -67,8 +67,14 @@ class TokenVerifier:
         if authorization is None:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.", headers={"WWW-Authenticate": REALM})
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_LENGTH:
+        if scheme.lower() != "bearer":
             raise _invalid("it is not a bearer token")
+        return await self.verify_token(token)
+
+    async def verify_token(self, token: str) -> Principal:
+        """Raises as `verify` does."""
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise _invalid("it is too long for one of ours")
         try:
             claims = await self._claims(token.strip())
         except jwt.ExpiredSignatureError:

@@ -32,10 +32,11 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Access:
-    """Who may call an endpoint: everybody, every valid token, or a token with one of these scopes."""
+    """Who may call an endpoint: everybody, every valid token or session, or one with any of these scopes."""
 
     token: bool
     any_of: tuple[Scope, ...] = ()
+    session: bool = False
 
 
 def requires(*any_of: Scope) -> Callable[[Endpoint], Endpoint]:
@@ -46,6 +47,11 @@ def requires(*any_of: Scope) -> Callable[[Endpoint], Endpoint]:
 def requires_token() -> Callable[[Endpoint], Endpoint]:
     """Declare that any valid token will do."""
     return _declare(Access(token=True))
+
+
+def requires_session(*any_of: Scope) -> Callable[[Endpoint], Endpoint]:
+    """Declare that a page is for who has signed in, with one of these scopes."""
+    return _declare(Access(token=False, any_of=any_of, session=True))
 
 
 def open_to_all() -> Callable[[Endpoint], Endpoint]:
@@ -97,10 +103,14 @@ class GuardedRoute(APIRoute):
                 body = await _bounded_body(request)
                 if body and reads is not None:
                     _check_media_type(request)
+                self._look_at(request, body)
                 request = Request(request.scope, _replay(body))
             return await handle(request)
 
         return guarded
+
+    def _look_at(self, request: Request, body: bytes) -> None:
+        """What a kind of route wants to see of a body before its endpoint does."""
 
 
 def guarded_websocket(router: APIRouter, path: str) -> Callable[[Endpoint], Endpoint]:
@@ -126,10 +136,12 @@ def _declared(path: str, endpoint: Callable[..., Any]) -> Access:
 
 
 def _check_scope(access: Access, connection: HTTPConnection) -> None:
+    principal: Principal | None = connection.state.principal
+    if access.session and principal is None:
+        raise Unauthenticated("Sign in first.")
     if not access.any_of:
         return
-    principal: Principal = connection.state.principal
-    if not principal.may_any(access.any_of):
+    if principal is None or not principal.may_any(access.any_of):
         wanted = " ".join(access.any_of)
         raise Forbidden(
             f"The token needs one of these scopes: {wanted}.",

@@ -60,6 +60,7 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
         TEMPORAL_UI_URL: state.temporal_ui_url,
         "FOLLOWTHROUGH_JWKS_URL": home.jwks.as_uri(),
         "FOLLOWTHROUGH_CONFIRMATION_SECRET": secrets.confirmation_secret,
+        "FOLLOWTHROUGH_SESSION_SECRET": secrets.session_secret,
         "FOLLOWTHROUGH_CONFIRMATION_URL": state.api_url and f"{state.api_url}/confirm",
     }
     if state.sandbox_url is not None:

@@ -36,6 +36,7 @@ class Secrets:
     confirmation_secret: str
     payments_webhook_secret: str
     carrier_webhook_secret: str
+    session_secret: str
 
     @classmethod
     def random(cls) -> "Secrets":
@@ -49,6 +50,7 @@ class Secrets:
             confirmation_secret=secrets.token_urlsafe(32),
             payments_webhook_secret=f"whsec_{secrets.token_hex(32)}",
             carrier_webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+            session_secret=secrets.token_urlsafe(32),
         )
 
 

@@ -19,6 +19,7 @@ def invitation(home: Home, state: State) -> str:
     command = f"{_command()} %s --home {shlex.quote(str(home.path))}"
     places = {
         "API docs": state.api_url and f"{state.api_url}/docs",
+        "shop": state.api_url and f"{state.api_url}/shop",
         "Web UI": state.temporal_ui_url,
         "sandbox": state.sandbox_url,
         "inbox": state.sandbox_url and f"{state.sandbox_url}/inbox",

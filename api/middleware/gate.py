@@ -1,6 +1,7 @@
-"""Before anything of a request to /v1 is looked at: who calls, and whether they call too often.
+"""Before anything of a request is looked at: who calls, and whether they call too often.
 
-A few paths of /v1 are open: who signs up has no token yet, and who calls `/v1/inbound` signs the body instead.
+/v1 wants a token. A few of its paths are open: who signs up has no token yet, and who calls `/v1/inbound` signs the
+body instead. Pages have sessions, and say themselves whether they want one.
 """
 
 import math
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.auth import Principal, TokenVerifier
 from api.errors import Problem, RateLimited
 from api.limits import RateLimiter, address_key
+from api.sessions import Session, Sessions, is_page
 
 GUARDED = "/v1"
 SIGN_UP = ("POST", "/v1/accounts")
@@ -28,17 +30,29 @@ def is_open(method: str, path: str) -> bool:
 class Gate:
     """Lets only callers with a valid token into /v1, known path or not; the route says which scope it wants."""
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier, limiter: RateLimiter, sign_ups: RateLimiter) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: TokenVerifier,
+        sessions: Sessions,
+        limiter: RateLimiter,
+        sign_ups: RateLimiter,
+    ) -> None:
         self._app = app
         self._verifier = verifier
+        self._sessions = sessions
         self._limiter = limiter
         self._sign_ups = sign_ups
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             principal: Principal | None = None
+            session: Session | None = None
             refusal: Problem | None = None
-            if not is_open(scope.get("method", ""), scope["path"]):
+            if is_page(scope["path"]):
+                session = self._sessions.read(Headers(scope=scope))
+                principal = session.principal if session else None
+            elif not is_open(scope.get("method", ""), scope["path"]):
                 try:
                     principal = await self._verifier.verify(Headers(scope=scope).get("Authorization"))
                 except Problem as problem:
@@ -47,6 +61,7 @@ class Gate:
             if refusal is not None:
                 raise refusal
             scope["state"]["principal"] = principal
+            scope["state"]["session"] = session
         await self._app(scope, receive, send)
 
     def _limit(self, scope: Scope, principal: Principal | None) -> None:

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import InternalError, NotFound, TemporarilyUnavailable, problem_of
 from api.metrics import REQUESTS
+from api.problem_pages import answer_to
+from api.sessions import is_page
 
 REQUEST_ID = "X-Request-Id"
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -22,6 +24,11 @@ DOCS_POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 DOCS_PATH = "/docs"
+# Whatever a page loads, sends or connects to is ours, and none of it stands within the page.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 # The answer to a WebSocket's handshake is one, too.
 ANSWERS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 PROBES = ("/livez", "/readyz")
@@ -60,9 +67,10 @@ class RequestMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["Cache-Control"] = "no-store"
-                headers["Content-Security-Policy"] = DOCS_POLICY if scope["path"] == DOCS_PATH else STRICT_POLICY
+                # With no referrer at all, browsers would not say either where a form comes from.
+                headers["Referrer-Policy"] = "same-origin" if is_page(scope["path"]) else "no-referrer"
+                headers.setdefault("Cache-Control", "no-store")
+                headers["Content-Security-Policy"] = _policy(scope["path"])
             await send(message)
 
         try:
@@ -77,8 +85,7 @@ class RequestMiddleware:
                 log.warning("unavailable", cause=repr(error.__cause__ or error))
             if status is not None:
                 raise  # half an answer is out; all that is left is to break the connection
-            path = scope.get("raw_path", b"").decode("ascii", "replace")
-            await problem.response(request_id, path)(scope, receive, send_with_headers)
+            await answer_to(problem, scope)(scope, receive, send_with_headers)
         finally:
             lasted_s = time.perf_counter() - began
             self._record(scope, status or 500, lasted_s if took_s is None else took_s, lasted_s)
@@ -98,3 +105,9 @@ class RequestMiddleware:
             duration_ms=round(lasted_s * 1_000, 1),
             subject=principal.subject if principal else None,
         )
+
+
+def _policy(path: str) -> str:
+    if path == DOCS_PATH:
+        return DOCS_POLICY
+    return PAGE_POLICY if is_page(path) else STRICT_POLICY

@@ -9,6 +9,7 @@ from settings import (
     ApiSettings,
     DatabaseSettings,
     OrderSettings,
+    SessionSettings,
     TemporalSettings,
     WebhookSettings,
     WebhookWorkerSettings,
@@ -22,7 +23,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     documented = dict(re.findall(r"^\| `([A-Z_]+)` *\| +(\S*?) *\| .*\|$", DOCUMENT.read_text(), re.MULTILINE))
 
     for settings in (
-        *(DatabaseSettings, TemporalSettings, OrderSettings, ApiSettings),
+        *(DatabaseSettings, TemporalSettings, OrderSettings, SessionSettings, ApiSettings),
         *(WorkerSettings, WebhookSettings, WebhookWorkerSettings),
     ):
         for name, field in settings.model_fields.items():

@@ -78,6 +78,7 @@ async def running_app(jwks: Path, **variables: str) -> AsyncIterator[FastAPI]:
         environment.setenv("FOLLOWTHROUGH_JWKS_URL", jwks.as_uri())
         environment.setenv("FOLLOWTHROUGH_API_METRICS_PORT", "0")
         environment.setenv("FOLLOWTHROUGH_CONFIRMATION_SECRET", "0" * 32)
+        environment.setenv("FOLLOWTHROUGH_SESSION_SECRET", "1" * 32)
         for name, value in variables.items():
             environment.setenv(name, value)
         created = create_app()

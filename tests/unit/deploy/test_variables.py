@@ -14,6 +14,7 @@ from settings import (
     DatabaseSettings,
     MailSettings,
     OrderSettings,
+    SessionSettings,
     TemporalSettings,
     WebhookSettings,
     WebhookWorkerSettings,
@@ -25,7 +26,15 @@ Environments = dict[str, dict[str, str]]
 
 READ_BY: dict[str, list[type[BaseSettings]]] = {
     "migrate": [DatabaseSettings, TemporalSettings],
-    "api": [DatabaseSettings, TemporalSettings, ConfirmationSettings, OrderSettings, ApiSettings, WebhookSettings],
+    "api": [
+        DatabaseSettings,
+        TemporalSettings,
+        ConfirmationSettings,
+        SessionSettings,
+        OrderSettings,
+        ApiSettings,
+        WebhookSettings,
+    ],
     "worker": [
         DatabaseSettings,
         TemporalSettings,
@@ -101,7 +110,7 @@ def test_no_secret_is_written_in_the_compose_file(services: Services) -> None:
 
 def test_no_secret_of_development_is_anywhere_else(root: Path, development: dict[str, str]) -> None:
     secrets = [value for variable, value in development.items() if SECRET.search(variable)]
-    assert len(secrets) == 7
+    assert len(secrets) == 8
 
     for path in (root / "docker-compose.yml", *_files(root / "deploy"), root / "docs/deployment.md"):
         if path.name != "dev.env":

@@ -1,0 +1,65 @@
+"""An order's page as it changes: server-sent events whose data is what to show, written by the same templates."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from api.auth import Principal
+from api.order_feed import OrderFeed
+from api.order_reading import OrderReader
+from api.order_resource import OrderResource
+from api.order_streams import HEARTBEAT_EVERY_S, TimelineResponse
+from api.outages import Unreachable
+from api.sessions import Session
+from api.shop_page import rendered
+from contracts.orders import TimelineEntry
+
+# What the page's script wants to see in an event that says all by its name.
+NOTHING = "-"
+TIMER_MAY_BE_EARLY_S = 1
+
+
+class OrderPageResponse(TimelineResponse):
+    """Events named `order` with the order as it then is, for the entries above `after`; their ids are sequences.
+
+    `end` comes when there is nothing to come back for: after the final one, and after `expired`, when the session has
+    ended. A stream that ends without it is worth a reconnect.
+    """
+
+    def __init__(
+        self, feed: OrderFeed, reader: OrderReader, session: Session, customer: Principal, order_id: str, after: int
+    ) -> None:
+        super().__init__(feed, order_id, after, until=session.expires_at)
+        self._reader = reader
+        self._session = session
+        self._customer = customer
+        self._order_id = order_id
+        self._shown = after
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_EVERY_S):
+                    entry = await anext(self._entries)
+                if entry.sequence > self._shown:
+                    yield await self._order()
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
+            except StopAsyncIteration:
+                break
+            except Unreachable:
+                return
+        has_expired = self._session.lasts_s <= TIMER_MAY_BE_EARLY_S
+        if has_expired:
+            yield format_sse_event(event="expired", data_str=NOTHING)
+        if has_expired or self._entries.is_complete:
+            yield format_sse_event(event="end", data_str=NOTHING)
+
+    async def _order(self) -> bytes:
+        """The order as our books have it, which is at least as the entry at hand says. Raises Unreachable."""
+        order = OrderResource.from_projection((await self._reader.known(self._customer, self._order_id)).order)
+        news: list[TimelineEntry] = [entry for entry in order.timeline if entry.sequence > self._shown]
+        self._shown = order.timeline[-1].sequence
+        data = rendered("order_event.html", self._session, order=order, news=news, refusal=None)
+        return format_sse_event(event="order", data_str=data, id=str(self._shown))

@@ -1,0 +1,70 @@
+"""A browser that runs no scripts: it keeps cookies, and sends the forms it is shown."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from html import unescape
+from typing import Self
+
+import httpx
+
+from tests.stack_session import RunningStack
+
+OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+ADA = {"name": "Ada", "line1": "12 Long St", "city": "Oslo", "postal_code": "0150", "country": "NO"}
+
+
+def order_form(sku: str, quantity: int = 1) -> dict[str, str]:
+    """What somebody types to have this sent to Ada."""
+    return {**ADA, f"quantity.{sku}": str(quantity), "payment_method": "pm_card_visa"}
+
+
+class Visitor:
+    """Somebody with a browser of their own, signed in or not."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.page = ""
+
+    @property
+    def cookie(self) -> str:
+        return self.http.cookies["session"]
+
+    @property
+    def csrf(self) -> str:
+        return self.hidden("csrf")
+
+    def hidden(self, name: str) -> str:
+        """The value of a hidden field of the page that was opened last."""
+        found = re.search(rf'name="{name}" value="([^"]*)"', self.page)
+        assert found is not None, f"no field {name} in {self.page}"
+        return unescape(found[1])
+
+    async def open(self, path: str) -> httpx.Response:
+        answer = await self.http.get(path)
+        self.page = answer.text
+        return answer
+
+    async def send(
+        self, path: str, fields: Mapping[str, str] | None = None, headers: Mapping[str, str] = OWN_PAGE
+    ) -> httpx.Response:
+        """Send a form of the page that was opened last, with these fields besides its secret, or in its place."""
+        return await self.http.post(path, data={"csrf": self.csrf, **(fields or {})}, headers=headers)
+
+    async def sign_in(self, token: str) -> Self:
+        await self.open("/shop/sign-in")
+        answer = await self.send("/shop/sign-in", {"token": token, "next": "/shop"})
+        assert answer.status_code == 303, answer.text
+        assert (await self.open("/shop")).status_code == 200
+        return self
+
+    async def order(self, sku: str, quantity: int = 1, fields: Mapping[str, str] | None = None) -> httpx.Response:
+        """Open the catalogue, and order something there."""
+        await self.open("/shop")
+        return await self.send("/shop", {"key": self.hidden("key"), **order_form(sku, quantity), **(fields or {})})
+
+
+@asynccontextmanager
+async def visiting(stack: RunningStack) -> AsyncIterator[Visitor]:
+    async with httpx.AsyncClient(base_url=stack.api_url, timeout=30) as http:
+        yield Visitor(http)
