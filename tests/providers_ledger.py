@@ -27,6 +27,14 @@ class Effects:
     refunds: tuple[Json, ...]
     shipments: tuple[Json, ...]
 
+    def under(self, key: str) -> "Effects":
+        """Those whose idempotency key begins with this."""
+        charges, refunds, shipments = (
+            tuple(row for row in rows if row["key"].startswith(key))
+            for rows in (self.charges, self.refunds, self.shipments)
+        )
+        return Effects(charges, refunds, shipments)
+
     @property
     def money_kept(self) -> int:
         """What was taken and not given back, in minor units."""

@@ -7,7 +7,7 @@ from tests.acceptance.client import ADA, BIKE, TEE, Caller, Door, assert_problem
 
 FIELDS = {
     *("id", "status", "customer_id", "lines", "total", "ship_to", "fulfilments", "payment", "failure", "timeline"),
-    *("created_at", "updated_at", "source", "stale", "links"),
+    *("removed_lines", "created_at", "updated_at", "source", "stale", "links"),
 }
 
 

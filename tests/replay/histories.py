@@ -50,6 +50,9 @@ def _command(event: Json) -> str | None:
             scheduled = event["activityTaskScheduledEventAttributes"]
             queue = scheduled["taskQueue"]["name"]
             return f"activity {scheduled['activityType']['name']} on {queue}: {_summary(event)}"
+        case "start_child_workflow_execution_initiated":
+            started = event["startChildWorkflowExecutionInitiatedEventAttributes"]
+            return f"child {started['workflowType']['name']} on {started['taskQueue']['name']}"
         case "timer_started":
             # Fractions of a second are jitter.
             timeout = event["timerStartedEventAttributes"]["startToFireTimeout"].partition(".")[0].rstrip("s")

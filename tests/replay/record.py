@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.replay.histories import commands, load, recordings, save
-from tests.replay.shapes import SHAPES, providers_are_trusted
+from tests.replay.histories import load, recordings, save
+from tests.replay.shapes import SHAPES, asked_for, providers_are_trusted
 from tests.shop import open_shop
 from tests.stack_session import RunningStack, bring_up, throw_away
 from tests.webhooks import allowed_hosts
@@ -45,7 +45,7 @@ async def _record(stack: RunningStack) -> None:
             await followed.outcome()
             history = await followed.history()
             known = recordings(name)
-            if known and commands(load(known[-1])) == commands(history):
+            if known and asked_for(name, load(known[-1])) == asked_for(name, history):
                 sys.stdout.write(f"{name}: as in {known[-1].name}\n")
             else:
                 sys.stdout.write(f"{name}: recorded in {save(name, history).name}\n")

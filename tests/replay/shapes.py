@@ -3,15 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
+from uuid import uuid4
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
+from contracts.customers import CustomerAction
+from contracts.fraud import FraudLimit
 from contracts.orders import OrderStatus
+from database.fraud import FraudRepository
 from tests.replay import delivery_shapes, shipment_shapes, welcome_shapes
-from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
+from tests.replay.histories import commands
+from tests.shop import ADA, POLL_S, WITHIN_S, Shop, ShopOrder
 
 LARGE = 60_000
+TWO = {"wh_lyon": 1, "wh_oslo": 1}
 WINDOW_S = 2
 LONGER_THAN_THE_WINDOW_S = 30
 
@@ -128,6 +134,66 @@ async def parked_undoing_and_resolved(shop: Shop) -> ShopOrder:
     return order
 
 
+async def split(shop: Shop) -> ShopOrder:
+    return await shop.place(on_hand=TWO, quantity=2)
+
+
+async def split_and_partly_refused(shop: Shop) -> ShopOrder:
+    order = await shop.order(on_hand=TWO, quantity=2)
+    await order.meets("ship", "decline", fulfilment=2)
+    await order.start()
+    return order
+
+
+async def split_and_cancelled(shop: Shop) -> ShopOrder:
+    order = await shop.place(amount=LARGE, on_hand=TWO, quantity=2)
+    await order.until(OrderStatus.AWAITING_APPROVAL)
+    await order.cancel()
+    return order
+
+
+async def split_parked_and_resolved(shop: Shop) -> ShopOrder:
+    """One part is shipped, and an operator gives the other one up."""
+    order = await shop.order(on_hand=TWO, quantity=2, retry_window_s=WINDOW_S)
+    await order.meets("charge", "rate_limit", fulfilment=2, times=None, delay_s=LONGER_THAN_THE_WINDOW_S)
+    await order.start()
+    await order.parked()
+    await shop.ledger.behave()
+    await order.resolve(OrderStatus.PARTIALLY_COMPLETED)
+    return order
+
+
+async def amended(shop: Shop) -> ShopOrder:
+    order = await short(shop)
+    await order.act(CustomerAction.AMEND)
+    return order
+
+
+async def declined_by_the_customer(shop: Shop) -> ShopOrder:
+    order = await short(shop)
+    await order.act(CustomerAction.CANCEL)
+    return order
+
+
+async def customer_timed_out(shop: Shop) -> ShopOrder:
+    return await shop.place(on_hand={"wh_oslo": 1}, quantity=2, customer_deadline_s=1)
+
+
+async def sent_elsewhere(shop: Shop) -> ShopOrder:
+    order = await waiting(shop)
+    await order.send_to(ADA.model_copy(update={"line1": "13 Long St"}))
+    await order.decide(approved=True)
+    return order
+
+
+async def fraud_suspected(shop: Shop) -> ShopOrder:
+    return await placed_under_a_limit(shop, amount=1)
+
+
+async def checked_for_fraud(shop: Shop) -> ShopOrder:
+    return await placed_under_a_limit(shop, amount=LARGE)
+
+
 SHAPES: dict[str, Shape] = {
     shape.__name__: shape
     for shape in (
@@ -148,6 +214,16 @@ SHAPES: dict[str, Shape] = {
         parked_and_resolved,
         parked_undoing_and_retried,
         parked_undoing_and_resolved,
+        split,
+        split_and_partly_refused,
+        split_and_cancelled,
+        split_parked_and_resolved,
+        amended,
+        declined_by_the_customer,
+        customer_timed_out,
+        sent_elsewhere,
+        fraud_suspected,
+        checked_for_fraud,
         welcome_shapes.welcomed_and_confirmed,
         welcome_shapes.welcomed_reminded_and_expired,
         welcome_shapes.welcomed_resent_and_deleted,
@@ -161,6 +237,35 @@ SHAPES: dict[str, Shape] = {
         shipment_shapes.shipment_called_back,
     )
 }
+
+
+# What two fulfilments ask for in one workflow task comes in no certain order.
+SIDE_BY_SIDE = frozenset(name for name in SHAPES if name.startswith("split"))
+
+
+def asked_for(shape: str, history: WorkflowHistory) -> list[str]:
+    """The commands of a history of this shape, so that those of two of them can be compared."""
+    found = commands(history)
+    return sorted(found) if shape in SIDE_BY_SIDE else found
+
+
+async def short(shop: Shop) -> ShopOrder:
+    """An order that waits for its customer."""
+    order = await shop.place(on_hand={"wh_oslo": 1}, quantity=2)
+    await order.until(OrderStatus.AWAITING_CUSTOMER)
+    return order
+
+
+async def placed_under_a_limit(shop: Shop, *, amount: int) -> ShopOrder:
+    """An order, to its end, of a customer who may spend so much."""
+    fraud = FraudRepository(shop.engine)
+    await fraud.set_limit(FraudLimit(amount=amount, window_s=60))
+    try:
+        order = await shop.place(customer_id=f"limited-{uuid4().hex}")
+        await order.outcome()
+    finally:
+        await fraud.set_limit(None)
+    return order
 
 
 async def waiting(shop: Shop) -> ShopOrder:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.replay.histories import commands, load, recordings
-from tests.replay.shapes import SHAPES, providers_are_trusted
+from tests.replay.histories import load, recordings
+from tests.replay.shapes import SHAPES, asked_for, providers_are_trusted
 from tests.shop import WITHIN_S, Shop
 
 # A busy machine may keep a provider from answering within a local try; that order takes another path.
@@ -24,7 +24,7 @@ ADVICE = """
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_commands_are_those_that_were_recorded(shop: Shop, shape: str) -> None:
-    expected = commands(load(recordings(shape)[-1]))
+    expected = asked_for(shape, load(recordings(shape)[-1]))
     found: list[str] = []
 
     async with asyncio.timeout(RUNS * WITHIN_S):
@@ -32,7 +32,7 @@ async def test_the_commands_are_those_that_were_recorded(shop: Shop, shape: str)
             await providers_are_trusted(shop)
             followed = await SHAPES[shape](shop)
             await followed.outcome()
-            found = commands(await followed.history())
+            found = asked_for(shape, await followed.history())
             if found == expected:
                 break
 

@@ -20,6 +20,15 @@ class Approval(StrEnum):
     TIMES_OUT = "times_out"
 
 
+class Shortage(StrEnum):
+    """What the customer says to an order that lacks a unit; `absent` orders lack nothing."""
+
+    ABSENT = "absent"
+    AMENDED = "amended"
+    DECLINED = "declined"
+    UNANSWERED = "unanswered"
+
+
 class CancelBy(StrEnum):
     """The customer's way and that of the Web UI's button."""
 
@@ -35,16 +44,21 @@ class Operator(StrEnum):
     RESOLVE_CANCELLED = "resolve_cancelled"
     RESOLVE_REJECTED = "resolve_rejected"
     RESOLVE_COMPLETED = "resolve_completed"
+    RESOLVE_PARTIALLY_COMPLETED = "resolve_partially_completed"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A provider misbehaves this often; `delay_s` counts for slow answers and rate limits."""
+    """A provider misbehaves this often; `delay_s` counts for slow answers and rate limits.
+
+    It is the order's requests that meet it, or those of one of its fulfilments.
+    """
 
     operation: str
     behaviour: str
     times: int
     delay_s: float
+    fulfilment: int | None
 
 
 @dataclass(frozen=True)
@@ -57,13 +71,24 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Plan:
-    """One order's bad day."""
+    """One order's bad day. It wants all that its warehouses have, the `stock` of each, and one more if it is short."""
 
     faults: tuple[Fault, ...]
+    stock: tuple[int, ...]
+    shortage: Shortage
+    moves: bool
     approval: Approval
     cancel: Cancel | None
     operators: tuple[Operator, ...]
     retry_window_s: int
+
+    @property
+    def warehouses(self) -> dict[str, int]:
+        return {f"wh_{number}": units for number, units in enumerate(self.stock, start=1)}
+
+    @property
+    def wanted(self) -> int:
+        return sum(self.stock) + (self.shortage is not Shortage.ABSENT)
 
 
 def _fault(*operations: str) -> st.SearchStrategy[Fault]:
@@ -73,6 +98,7 @@ def _fault(*operations: str) -> st.SearchStrategy[Fault]:
         behaviour=st.sampled_from(BEHAVIOURS),
         times=st.integers(1, 2),
         delay_s=st.sampled_from(DELAYS_S),
+        fulfilment=st.sampled_from((None, None, 1, 2)),
     )
 
 
@@ -84,6 +110,9 @@ PLANS = st.builds(
         _fault("charge", "ship"),
         st.lists(_fault("charge", "ship", "refund", "cancel_shipment"), max_size=3),
     ),
+    stock=st.sampled_from(((1,), (2,), (1, 2), (2, 1), (1, 1, 1))),
+    shortage=st.sampled_from((*(Shortage.ABSENT,) * 5, *Shortage)),
+    moves=st.sampled_from((False, False, True)),
     approval=st.sampled_from((*(Approval.ABSENT,) * 8, *Approval)),
     cancel=st.none() | st.builds(Cancel, by=st.sampled_from(CancelBy), after_requests=st.integers(0, 4)),
     operators=st.lists(st.sampled_from(Operator), max_size=3).map(tuple),

@@ -7,10 +7,14 @@ from traceback import format_exception
 
 import pytest
 
-from contracts.orders import EventType, Order, OrderStatus, Phase
+from contracts.customers import CustomerAction
+from contracts.fulfilments import Fulfilment, FulfilmentStatus
+from contracts.ids import fulfilment_id
+from contracts.orders import FINAL_STATUSES, EventType, Order, OrderStatus, Phase, TimelineEntry
 from tests.answers import OVER, answer
-from tests.integration.orders.plans import Approval, Cancel, CancelBy, Operator, Plan, draw
-from tests.shop import ON_HAND, POLL_S, Evidence, Shop, ShopOrder
+from tests.integration.orders.plans import Approval, Cancel, CancelBy, Operator, Plan, Shortage, draw
+from tests.providers_ledger import Effects
+from tests.shop import ADA, POLL_S, Evidence, Shop, ShopOrder, Stock
 
 PLANS = 340
 AT_ONCE = 40
@@ -24,8 +28,11 @@ RESOLUTIONS = {
     Operator.RESOLVE_CANCELLED: OrderStatus.CANCELLED,
     Operator.RESOLVE_REJECTED: OrderStatus.REJECTED,
     Operator.RESOLVE_COMPLETED: OrderStatus.COMPLETED,
+    Operator.RESOLVE_PARTIALLY_COMPLETED: OrderStatus.PARTIALLY_COMPLETED,
 }
-ANSWERS = {*OrderStatus, "accepted", "too_late", "not_parked", "books_contradict", OVER}
+REFUSALS = ("too_late", "not_parked", "books_contradict", "no_action_required")
+ANSWERS = {*OrderStatus, "accepted", *REFUSALS, OVER}
+ELSEWHERE = ADA.model_copy(update={"line1": "13 Long St"})
 
 Examples = tuple[tuple[Plan, Evidence], ...]
 
@@ -69,16 +76,24 @@ def examples(experience: Experience) -> Examples:
 async def act_out(shop: Shop, plan: Plan) -> Evidence:
     order = await shop.order(
         amount=AMOUNT if plan.approval is Approval.ABSENT else LARGE_AMOUNT,
+        on_hand=plan.warehouses,
+        quantity=plan.wanted,
+        customer_deadline_s=1 if plan.shortage is Shortage.UNANSWERED else 60,
         retry_window_s=plan.retry_window_s,
         approval_deadline_s=1 if plan.approval is Approval.TIMES_OUT else 60,
     )
     for fault in plan.faults:
-        await order.meets(fault.operation, fault.behaviour, times=fault.times, delay_s=fault.delay_s)
+        await order.meets(
+            fault.operation, fault.behaviour, fulfilment=fault.fulfilment, times=fault.times, delay_s=fault.delay_s
+        )
     await order.start()
     over = asyncio.Event()
     async with asyncio.TaskGroup() as everybody:
         if plan.cancel:
             everybody.create_task(cancel_in_time(order, plan.cancel, over))
+        if plan.moves:
+            everybody.create_task(move(order))
+        await answer_shortage(order, plan.shortage)
         await decide(order, plan.approval)
         await operate(order, plan)
         await order.outcome()
@@ -86,12 +101,24 @@ async def act_out(shop: Shop, plan: Plan) -> Evidence:
     return await order.evidence()
 
 
+async def answer_shortage(order: ShopOrder, shortage: Shortage) -> None:
+    if shortage in (Shortage.AMENDED, Shortage.DECLINED):
+        await order.until(*set(OrderStatus) - {OrderStatus.ACCEPTED})
+        amends = shortage is Shortage.AMENDED
+        await answered(order.act(CustomerAction.AMEND if amends else CustomerAction.CANCEL))
+
+
+async def move(order: ShopOrder) -> None:
+    await order.until(*set(OrderStatus) - {OrderStatus.ACCEPTED})
+    await answered(order.send_to(ELSEWHERE))
+
+
 async def decide(order: ShopOrder, approval: Approval) -> None:
     match approval:
         case Approval.EARLY:
             await answered(order.decide(approved=True))
         case Approval.GIVEN | Approval.REFUSED:
-            await order.until(*set(OrderStatus) - {OrderStatus.ACCEPTED})
+            await order.until(*set(OrderStatus) - {OrderStatus.ACCEPTED, OrderStatus.AWAITING_CUSTOMER})
             await answered(order.decide(approved=approval is Approval.GIVEN))
 
 
@@ -140,42 +167,98 @@ def test_enough_examples_have_met_a_fault(examples: Examples) -> None:
     assert sum(bool(evidence.fired) for _, evidence in examples) >= EXAMPLES
 
 
+def parts(evidence: Evidence) -> Iterator[tuple[Fulfilment, Effects]]:
+    """Each of an order's fulfilments that is to be had, with its own effects at the providers."""
+    for fulfilment in evidence.booked.fulfilments:
+        if fulfilment.warehouse is not None:
+            key = f"{fulfilment_id(evidence.booked.id, fulfilment.number)}:"
+            yield fulfilment, evidence.effects.under(key)
+
+
+def sent(evidence: Evidence) -> list[Fulfilment]:
+    return [fulfilment for fulfilment, _ in parts(evidence) if fulfilment.status is FulfilmentStatus.SHIPPED]
+
+
 def test_what_is_shipped_is_charged_exactly_once(examples: Examples) -> None:
     def holds(evidence: Evidence) -> bool:
-        completed = evidence.status is OrderStatus.COMPLETED
-        shipped = "booked" in evidence.effects.shipment_statuses
-        charged_once = len(evidence.effects.charges) == 1 and not evidence.effects.refunds
-        return shipped == completed and (not completed or charged_once)
+        return all(
+            [row["amount"] for row in effects.charges] == [fulfilment.amount.amount] and not effects.refunds
+            for fulfilment, effects in parts(evidence)
+            if "booked" in effects.shipment_statuses
+        )
 
     assert not list(broken(examples, holds))
 
 
 def test_what_is_not_shipped_costs_nothing(examples: Examples) -> None:
     def holds(evidence: Evidence) -> bool:
-        return evidence.status is OrderStatus.COMPLETED or evidence.effects.money_kept == 0
+        return all(
+            effects.money_kept == 0 for _, effects in parts(evidence) if "booked" not in effects.shipment_statuses
+        )
 
     assert not list(broken(examples, holds))
+
+
+def test_the_customer_pays_to_the_cent_for_what_is_sent(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        return evidence.effects.money_kept == sum(fulfilment.amount.amount for fulfilment in sent(evidence))
+
+    assert not list(broken(examples, holds))
+
+
+def test_a_fulfilment_is_shipped_when_the_carrier_has_it(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        return all(
+            ("booked" in effects.shipment_statuses) == (fulfilment.status is FulfilmentStatus.SHIPPED)
+            for fulfilment, effects in parts(evidence)
+        )
+
+    assert not list(broken(examples, holds))
+
+
+def test_the_status_says_how_much_of_the_order_was_sent(examples: Examples) -> None:
+    def holds(evidence: Evidence) -> bool:
+        units = sum(line.quantity for fulfilment in sent(evidence) for line in fulfilment.lines)
+        match evidence.status:
+            case OrderStatus.COMPLETED:
+                return units == sum(line.quantity for line in evidence.booked.lines)
+            case OrderStatus.PARTIALLY_COMPLETED:
+                return 0 < units < sum(line.quantity for line in evidence.booked.lines)
+            case _:
+                return units == 0
+
+    assert not list(broken(examples, holds))
+
+
+def test_what_was_taken_off_and_what_is_left_is_what_was_ordered(experience: Experience) -> None:
+    for plan, evidence in experience.examples:
+        lines = (*evidence.booked.lines, *evidence.booked.removed_lines)
+        assert sum(line.quantity for line in lines) == plan.wanted
+        assert evidence.booked.total.amount == sum(
+            line.quantity * line.unit_price.amount for line in evidence.booked.lines
+        )
 
 
 def test_nothing_is_done_twice(examples: Examples) -> None:
     def holds(evidence: Evidence) -> bool:
-        effects = evidence.effects
-        return all(len(rows) <= 1 for rows in (effects.charges, effects.refunds, effects.shipments))
+        return all(
+            len(rows) <= 1
+            for _, effects in parts(evidence)
+            for rows in (effects.charges, effects.refunds, effects.shipments)
+        )
 
     assert not list(broken(examples, holds))
 
 
-def test_no_unit_of_stock_is_lost(examples: Examples) -> None:
-    def holds(evidence: Evidence) -> bool:
-        shipped = evidence.effects.shipment_statuses.count("booked")
-        return evidence.stock.on_hand + shipped == ON_HAND and evidence.stock.reserved == 0
-
-    assert not list(broken(examples, holds))
+def test_no_unit_of_stock_is_lost(experience: Experience) -> None:
+    for plan, evidence in experience.examples:
+        shipped = sum(line.quantity for fulfilment in sent(evidence) for line in fulfilment.lines)
+        assert evidence.stock == Stock(on_hand=sum(plan.stock) - shipped, reserved=0), f"{plan}\n  {evidence}"
 
 
 def test_every_order_gets_one_final_status(examples: Examples) -> None:
     def holds(evidence: Evidence) -> bool:
-        finals = [entry for entry in evidence.timeline if entry in ("completed", "cancelled", "rejected")]
+        finals = [entry for entry in evidence.timeline if entry in FINAL_STATUSES]
         return evidence.status.is_final and finals == [evidence.status] and evidence.timeline[-1] == evidence.status
 
     assert not list(broken(examples, holds))
@@ -213,7 +296,20 @@ def test_compensations_come_in_reverse(examples: Examples) -> None:
     backwards = [EventType.SHIPMENT_CANCELLED, EventType.REFUNDED, EventType.RESERVATION_RELEASED]
 
     def holds(evidence: Evidence) -> bool:
-        undone = [entry.type for entry in evidence.booked.timeline if entry.type in backwards]
-        return undone == [event for event in backwards if event in undone]
+        undone = [
+            [entry.type for entry in evidence.booked.timeline if entry.type in backwards and is_of(entry, number)]
+            for number in (one.number for one in evidence.booked.fulfilments)
+        ]
+        return all(events == [event for event in backwards if event in events] for events in undone)
+
+    def is_of(entry: TimelineEntry, number: int) -> bool:
+        return not entry.detail.startswith("fulfilment ") or entry.detail.startswith(f"fulfilment {number}:")
 
     assert not list(broken(examples, holds))
+
+
+def test_the_plans_meet_every_shape_of_order(examples: Examples) -> None:
+    assert {evidence.status for _, evidence in examples} == FINAL_STATUSES
+    assert {len(evidence.booked.fulfilments) for _, evidence in examples} == {1, 2, 3, 4}
+    assert any(evidence.booked.removed_lines and sent(evidence) for _, evidence in examples)
+    assert any(EventType.ADDRESS_CHANGED in evidence.timeline for _, evidence in examples)
