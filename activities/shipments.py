@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class ShipmentActivities:
-    """Follows shipments for their workflows. Each returns what our books have the shipment as."""
+    """Follows shipments for their workflows, which learn what our books have them as."""
 
     def __init__(self, carrier: "Carrier", shipments: "ShipmentRepository", attention: "AttentionRepository") -> None:
         self.carrier = carrier

@@ -51,7 +51,11 @@ async def payments(request: Request, inbound: Inbound) -> Response:
     response_model=Received,
     responses=PROBLEMS,
     openapi_extra=_described(
-        {"type": "shipment.dispatched", "timestamp": "2026-11-21T11:20:56Z", "data": {"id": "shp_1"}},
+        {
+            "type": "shipment.dispatched",
+            "timestamp": "2026-11-21T11:20:56Z",
+            "data": {"shipment_id": "shp_1", "order_id": "ord_1", "reference": "ord_1-1"},
+        },
         "webhook-id",
         "webhook-timestamp",
         "webhook-signature",

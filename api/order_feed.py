@@ -27,6 +27,11 @@ log = structlog.get_logger()
 _ENTRIES = TypeAdapter(tuple[TimelineEntry, ...])
 
 
+def ends_by(entries: Sequence[TimelineEntry], sequence: int) -> bool:
+    """Whether the entry that has the name of a final status is among these, up to and with this sequence."""
+    return any(entry.type.value in FINAL_STATUSES for entry in entries if entry.sequence <= sequence)
+
+
 class Timeline:
     """One watched order: its entries so far, from the first, and who follows them."""
 
@@ -37,11 +42,6 @@ class Timeline:
     @property
     def last_sequence(self) -> int:
         return self.entries[-1].sequence if self.entries else 0
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the entry is there that has the name of a final status: none comes after it."""
-        return bool(self.entries) and self.entries[-1].type.value in FINAL_STATUSES
 
     def after(self, sequence: int) -> TimelineEntry | None:
         index = bisect_right(self.entries, sequence, key=lambda entry: entry.sequence)
@@ -72,7 +72,7 @@ class Following:
     @property
     def is_complete(self) -> bool:
         """Whether the final entry was given, or known before."""
-        return self._timeline.is_final and self._after >= self._timeline.last_sequence
+        return ends_by(self._timeline.entries, self._after)
 
     def __aiter__(self) -> AsyncIterator[TimelineEntry]:
         return self
@@ -140,7 +140,7 @@ class OrderFeed:
             except Exception as error:
                 # Whatever it is, who watches waits, and nothing is lost but time.
                 if not is_away:
-                    log.warning("order events cannot be read", error=repr(error))
+                    log.warning("order events cannot be read", exc_info=error)
                 is_away = True
             await asyncio.sleep(TRY_AGAIN_AFTER_S)
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.dependencies import Caller, Feed, OrderIdInPath, Reader
 from api.errors import FieldError, InvalidRequest, LastEventIdInvalid, NotFound
+from api.order_feed import ends_by
 from api.order_reading import KnownOrder
 from api.order_streams import TimelineResponse, tell_over
 from api.routing import GuardedRoute, guarded_websocket, problems, requires
@@ -74,7 +75,7 @@ async def watch_order(
     known = await reader.known(caller, order_id)
     if _is_beyond(after, known):
         raise _bad_header()
-    if known.order.status.is_final and after == known.order.timeline[-1].sequence:
+    if ends_by(known.order.timeline, after):
         return Response(status_code=204)
     return TimelineResponse(feed, order_id, after, caller.expires_at)
 

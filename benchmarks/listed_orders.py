@@ -24,15 +24,18 @@ _EMPTY = """
 """
 _ORDERS = f"""
     WITH drawn AS (
-        SELECT n, random() AS of_status, random() AS of_sku, random() AS of_customer,
-            row_number() OVER (ORDER BY random()) <= {FEW} AS rare_status,
-            row_number() OVER (ORDER BY random()) <= {FEW} AS rare_sku,
-            row_number() OVER (ORDER BY random()) <= {FEW} AS small_customer
+        SELECT n, random() AS of_status, random() AS of_sku, random() AS of_customer
         FROM generate_series(1, $1::int) AS n
+    ), ranked AS (
+        SELECT *, row_number() OVER (ORDER BY of_status DESC) <= {FEW} AS rare_status,
+            row_number() OVER (ORDER BY of_sku DESC) <= {FEW} / 2
+                OR row_number() OVER (ORDER BY of_sku) <= {FEW} / 2 AS rare_sku,
+            row_number() OVER (ORDER BY of_customer DESC) <= {FEW} AS small_customer
+        FROM drawn
     ), lined AS (
         SELECT *, ARRAY['BENCH-' || n % 997, CASE WHEN of_sku < 0.5 THEN '{COMMON_SKU}' END,
             CASE WHEN rare_sku THEN '{RARE_SKU}' END] AS skus
-        FROM drawn
+        FROM ranked
     )
     INSERT INTO followthrough.orders (id, customer_id, status, phase, lines, total, currency, ship_to, request_hash,
         request_id, run_id, created_at, updated_at)

@@ -108,7 +108,7 @@ class TrackedShipment(BaseModel, frozen=True):
 
 
 class CarrierRecord(BaseModel, frozen=True):
-    """What the carrier has on record of a shipment when it is asked. A time is null when the step has not been."""
+    """What the carrier has on record of a shipment when it is asked. A step may have no time though it has been."""
 
     status: ProviderWord
     dispatched_at: CarrierTime | None = None

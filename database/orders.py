@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import FromClause, Label, Select, and_, literal_column, select, text
+from sqlalchemy import FromClause, Label, Select, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueProduct
@@ -96,17 +96,23 @@ class OrderRepository:
     ) -> Sequence[Order]:
         """At most `limit` orders, newest first; of every customer when `customer_id` is None."""
         query = select(orders)
-        listed: FromClause = orders
+        # Where each order stands in the list; an index in that order is walked until the page is full.
+        places: FromClause = orders
         if wanted.sku is not None:
-            listed = _orders_with(wanted.sku)
-            query = query.join(listed, and_(listed.c.id == orders.c.id, listed.c.created_at == orders.c.created_at))
+            with_sku = select(order_skus.c.created_at, order_skus.c.order_id.label("id")).where(
+                order_skus.c.sku == wanted.sku
+            )
+            found = with_sku.subquery()
+            query = query.join(found, found.c.id == orders.c.id)
+            if wanted.status is None and customer_id is None:
+                places = found
         if wanted.created_after is not None:
-            query = query.where(listed.c.created_at > wanted.created_after)
+            query = query.where(places.c.created_at > wanted.created_after)
         if wanted.status is not None:
             query = query.where(orders.c.status == wanted.status)
         if customer_id is not None:
             query = query.where(orders.c.customer_id == customer_id)
-        query = newest_first(query, listed, after, limit)
+        query = newest_first(query, places, after, limit)
         async with self._engine.connect() as connection:
             return [booked.order for booked in await self._load(connection, query)]
 
@@ -137,9 +143,3 @@ class OrderRepository:
             )
             for row in rows
         ]
-
-
-def _orders_with(sku: str) -> FromClause:
-    """Where an order with this SKU stands in lists; they are in that order in their index."""
-    query = select(order_skus.c.created_at, order_skus.c.order_id.label("id")).where(order_skus.c.sku == sku)
-    return query.subquery("listed")

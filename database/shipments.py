@@ -37,7 +37,7 @@ _BOOK = """
 """
 _CANCEL = """
     UPDATE followthrough.shipments SET status = 'cancelled', cancelled_at = $2
-    WHERE carrier_id = $1 AND status <> 'cancelled'
+    WHERE carrier_id = $1 AND status IN ('booked', 'dispatched')
 """
 _COLUMNS = "fulfilment_id, order_id, carrier_id, status, booked_at, dispatched_at, delivered_at"
 _FIND = f"SELECT {_COLUMNS} FROM followthrough.shipments WHERE carrier_id = $1"  # noqa: S608 - a constant
@@ -85,7 +85,7 @@ async def book(connection: Connection, *, fulfilment_id: str, order_id: str, car
 
 
 async def cancel(connection: Connection, carrier_id: str, at: datetime) -> None:
-    """Enter that a shipment was called back. A repeat changes nothing."""
+    """Enter that a shipment was called back, unless it has arrived. A repeat changes nothing."""
     await connection.execute(_CANCEL, carrier_id, at)
 
 

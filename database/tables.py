@@ -93,13 +93,14 @@ orders = Table(
     Index(None, "status", "created_at", "id"),
 )
 
-# Filled by a trigger of `orders`, whose `lines` say the same.
+# Kept by a trigger of `orders`, whose `lines` say the same.
 order_skus = Table(
     "order_skus",
     metadata,
-    Column("sku", String(64), primary_key=True),
-    Column("created_at", INSTANT, primary_key=True, comment="of the order"),
     Column("order_id", String(30), primary_key=True),
+    Column("sku", String(64), primary_key=True),
+    Column("created_at", INSTANT, nullable=False, comment="of the order"),
+    Index(None, "sku", "created_at", "order_id"),
 )
 
 order_events = Table(

@@ -95,7 +95,8 @@ class Carrier:
             known = self._under(call.key, wanted)
         except CarrierError as error:
             return self._reply(call, error.answer)
-        fault = self.faults.take(Operation.SHIP, {call.order_id}, ONLY_ON_A_DECISION if known else frozenset())
+        subjects = {call.order_id, wanted.reference}
+        fault = self.faults.take(Operation.SHIP, subjects, ONLY_ON_A_DECISION if known else frozenset())
         key = call.key
 
         def book(declined: bool) -> Answer:
@@ -121,9 +122,8 @@ class Carrier:
             return self._reply(call, error.answer)
         call.order_id = shipment.order_id
         decided = shipment.status == "cancelled"
-        fault = self.faults.take(
-            Operation.CANCEL_SHIPMENT, {call.order_id}, ONLY_ON_A_DECISION if decided else frozenset()
-        )
+        subjects = {call.order_id, shipment.reference}
+        fault = self.faults.take(Operation.CANCEL_SHIPMENT, subjects, ONLY_ON_A_DECISION if decided else frozenset())
 
         def cancel(declined: bool) -> Answer:
             status = self._known(shipment_id).status

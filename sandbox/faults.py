@@ -75,7 +75,7 @@ class FaultPlan(BaseModel):
     match: str = Field(
         default=EVERYTHING,
         min_length=1,
-        description="an order id, for mail a recipient's address or a Message-ID, or * for everything",
+        description="an order or fulfilment id, for mail a recipient's address or a Message-ID, or * for everything",
     )
 
     @field_validator("operation")

@@ -51,9 +51,20 @@ def dispute(payment_intent: str | None = "pi_1", **changes: Any) -> Json:
     }
 
 
-def shipment_event(kind: str = "shipment.dispatched") -> Json:
+def shipment_event(
+    step: str = "dispatched",
+    *,
+    carrier_id: str = "shp_1",
+    order_id: str = "ord_1",
+    reference: str = "ord_1-1",
+    at: datetime | None = None,
+) -> Json:
     """What the carrier tells of a shipment, in the payload of Standard Webhooks."""
-    return {"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": {"id": "shp_1", "order_id": "ord_1"}}
+    return {
+        "type": f"shipment.{step}",
+        "timestamp": (at or datetime.now(UTC)).isoformat(),
+        "data": {"shipment_id": carrier_id, "order_id": order_id, "reference": reference},
+    }
 
 
 def stripe_headers(secret: str, body: bytes, *, at: float | None = None) -> dict[str, str]:

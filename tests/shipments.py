@@ -29,7 +29,7 @@ from database.inbound import InboundRepository
 from database.shipments import ShipmentRepository
 from database.tables import attention_items, inbound_events, outbox, shipment_events, shipments
 from database.transaction import transaction
-from tests.inbound_events import Json, encoded, new_id
+from tests.inbound_events import Json, encoded, new_id, shipment_event
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop, ShopOrder
 from workflows.shipments import ShipmentWorkflow
 
@@ -117,6 +117,7 @@ class Parcel:
             id=shipment_workflow_id(self.id),
             task_queue=queues.SHIPMENTS,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            task_timeout=timedelta(seconds=2),
             rpc_timeout=RPC_TIMEOUT,
         )
 
@@ -141,7 +142,7 @@ class Parcel:
         await self.handle.signal(ShipmentWorkflow.tracked, told, rpc_timeout=RPC_TIMEOUT)
 
     def event(self, step: str, at: datetime | None = None) -> Json:
-        return tracking_event(step, self.carrier_id, self.order.id, self.id, at)
+        return shipment_event(step, carrier_id=self.carrier_id, order_id=self.order.id, reference=self.id, at=at)
 
     # What the witnesses say.
 
@@ -196,17 +197,6 @@ class Parcel:
         query = select(attention_items).where(attention_items.c.source == self.carrier_id)
         async with self.shop.engine.connect() as connection:
             return [(row.kind, row.order_id, row.detail) for row in await connection.execute(query)]
-
-
-def tracking_event(
-    step: str, carrier_id: str, order_id: str, reference: str | None, at: datetime | None = None
-) -> Json:
-    """What the carrier sends, as docs/webhooks.md has it."""
-    return {
-        "type": f"shipment.{step}",
-        "timestamp": (at or datetime.now(UTC)).isoformat(),
-        "data": {"shipment_id": carrier_id, "order_id": order_id, "reference": reference},
-    }
 
 
 async def tell(shop: Shop, event: Json, event_id: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.common import (
@@ -25,8 +25,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts import queues
 from contracts.catalogue import CatalogueProduct
+from contracts.customers import CustomerAction
 from contracts.fulfilments import OrderLine
-from contracts.ids import order_id_for, order_workflow_id
+from contracts.ids import fulfilment_id, order_id_for, order_workflow_id
 from contracts.money import Money
 from contracts.operators import Decision, ResolveOrder, RetryOrder
 from contracts.orders import FINAL_STATUSES, Address, Order, OrderOutcome, OrderRules, OrderStatus, PlaceOrder
@@ -50,7 +51,7 @@ Handle = WorkflowHandle[OrderWorkflow, OrderOutcome]
 
 @dataclass(frozen=True)
 class Stock:
-    """Units of one SKU in the warehouse, and those of them that orders hold."""
+    """Units of one SKU in the warehouses, and those of them that orders hold."""
 
     on_hand: int
     reserved: int
@@ -97,8 +98,8 @@ class Shop:
         self._session = uuid4().hex[:8]
         self._numbers = itertools.count(1)
 
-    async def goods(self, *, on_hand: int = ON_HAND, amount: int = 1_999) -> CatalogueProduct:
-        """Put something new on sale."""
+    async def goods(self, *, on_hand: int | Mapping[str, int] = ON_HAND, amount: int = 1_999) -> CatalogueProduct:
+        """Put something new on sale, in the default warehouse or in these."""
         sku = f"TEE-{self._session}-{next(self._numbers)}"
         product = CatalogueProduct(sku=sku, name="T-shirt", price=Money(amount=amount))
         await self.catalogue.put(product, on_hand)
@@ -112,6 +113,7 @@ class Shop:
         payment_method: str = "pm_card_visa",
         approval_threshold: int = 50_000,
         approval_deadline_s: int = 24 * 60 * 60,
+        customer_deadline_s: int = 72 * 60 * 60,
         retry_window_s: int = 3,
         customer_id: str = "customer-1",
         shipment_poll_after_s: int | None = SHIPMENT_POLL_AFTER_S,
@@ -131,13 +133,16 @@ class Shop:
             rules=OrderRules(
                 approval_threshold=approval_threshold,
                 approval_deadline_s=approval_deadline_s,
+                customer_deadline_s=customer_deadline_s,
                 retry_window_s=retry_window_s,
                 shipment_poll_after_s=shipment_poll_after_s,
             ),
         )
         return ShopOrder(self, placed)
 
-    async def order(self, *, amount: int = 1_999, on_hand: int = ON_HAND, **terms: Any) -> "ShopOrder":
+    async def order(
+        self, *, amount: int = 1_999, on_hand: int | Mapping[str, int] = ON_HAND, **terms: Any
+    ) -> "ShopOrder":
         """An order for goods of its own, not placed yet: there is time to prepare faults."""
         return self.order_of(await self.goods(amount=amount, on_hand=on_hand), **terms)
 
@@ -148,8 +153,10 @@ class Shop:
         return order
 
     async def stock(self, sku: str) -> Stock:
+        """What all warehouses have."""
+        query = select(func.sum(stock.c.on_hand).label("on_hand"), func.sum(stock.c.reserved).label("reserved"))
         async with self.engine.connect() as connection:
-            row = (await connection.execute(select(stock).where(stock.c.sku == sku))).one()
+            row = (await connection.execute(query.where(stock.c.sku == sku))).one()
         return Stock(on_hand=row.on_hand, reserved=row.reserved)
 
     async def until_status(self, order_id: str, statuses: Collection[OrderStatus]) -> OrderStatus:
@@ -176,10 +183,17 @@ class ShopOrder:
         self.handle: Handle = shop.client.get_workflow_handle_for(OrderWorkflow.run, order_workflow_id(self.id))
 
     async def meets(
-        self, operation: str, behaviour: str, *, times: int | None = 1, delay_s: float | None = None
+        self,
+        operation: str,
+        behaviour: str,
+        *,
+        fulfilment: int | None = None,
+        times: int | None = 1,
+        delay_s: float | None = None,
     ) -> None:
-        """Have this order's requests meet a fault."""
-        await self.shop.ledger.misbehave(self.id, operation, behaviour, times=times, delay_s=delay_s)
+        """Have this order's requests, or those of one of its fulfilments, meet a fault."""
+        match = self.id if fulfilment is None else fulfilment_id(self.id, fulfilment)
+        await self.shop.ledger.misbehave(match, operation, behaviour, times=times, delay_s=delay_s)
 
     async def start(self, client: Client | None = None, *, start_delay: timedelta | None = None) -> None:
         """Place the order, as the API does."""
@@ -244,6 +258,12 @@ class ShopOrder:
     async def decide(self, *, approved: bool, operator: str = "olga", note: str = "") -> None:
         decision = Decision(operator=operator, note=note, approved=approved)
         await self.handle.signal(OrderWorkflow.decide, decision, rpc_timeout=RPC_TIMEOUT)
+
+    async def act(self, action: CustomerAction) -> Order:
+        return await self.update(OrderWorkflow.act_for_customer, action)
+
+    async def send_to(self, address: Address) -> Order:
+        return await self.update(OrderWorkflow.change_address, address)
 
     async def cancel(self) -> Order:
         return await self.update(OrderWorkflow.cancel)

@@ -102,16 +102,20 @@ def short_lived(stack: RunningStack, caller: Caller) -> Caller:
     return again
 
 
-async def raw_stream(caller: Caller, order_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A stream whose client takes next to nothing by itself: what is not read stays with the server."""
+async def _narrow_socket(caller: Caller) -> socket.socket:
     raw = socket.socket()
     # Set before it connects, it also keeps the kernel from growing it.
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     raw.setblocking(False)
     url = caller.http.base_url
     await asyncio.get_running_loop().sock_connect(raw, (url.host, url.port))
-    reader, writer = await asyncio.open_connection(sock=raw, limit=4_096)
-    lines = [f"GET /v1/orders/{order_id}/events HTTP/1.1", f"Host: {url.host}"]
+    return raw
+
+
+async def raw_stream(caller: Caller, order_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A stream whose client takes next to nothing by itself: what is not read stays with the server."""
+    reader, writer = await asyncio.open_connection(sock=await _narrow_socket(caller), limit=4_096)
+    lines = [f"GET /v1/orders/{order_id}/events HTTP/1.1", "Host: test"]
     lines += [f"{name}: {value}" for name, value in caller.headers.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     await reader.readuntil(b"\r\n\r\n")
@@ -128,6 +132,11 @@ def live(caller: Caller, order_id: str, query: str = "", **options: Any) -> conn
     """A WebSocket to this order."""
     url = str(caller.http.base_url.join(f"/v1/orders/{order_id}/live{query}")).replace("http", "ws", 1)
     return connect(url, additional_headers=caller.headers, proxy=None, **options)
+
+
+async def idle_live(caller: Caller, order_id: str) -> ClientConnection:
+    """A WebSocket whose client takes one message by itself, and no more."""
+    return await live(caller, order_id, sock=await _narrow_socket(caller), max_queue=1, ping_interval=None)
 
 
 async def all_messages(websocket: ClientConnection) -> list[Entry]:

@@ -4,12 +4,15 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
 
 from contracts.shipments import ShipmentStatus
-from database.tables import outbox, shipments
+from database.tables import outbox, shipments, webhook_deliveries
+from database.webhook_endpoints import EndpointRepository
+from providers.webhook_signing import new_secret
 from tests.chaos.workers import Workers
 from tests.shipments import Parcel
 from tests.shop import POLL_S, Shop, open_shop
@@ -17,6 +20,9 @@ from tests.stack_session import RunningStack, status
 
 PARCELS = 40
 WITHIN_S = 60.0
+TOLD = ("shipment.dispatched", "shipment.delivered")
+# An address that no webhook is sent to: what counts here is how many were to be.
+NOWHERE = "http://127.0.0.1:8099/"
 DISPATCHED, DELIVERED = ShipmentStatus.DISPATCHED, ShipmentStatus.DELIVERED
 
 
@@ -40,8 +46,10 @@ async def until_as_many(seller: Shop, parcels: list[Parcel], count: int, reached
 
 
 async def test_every_step_arrives_once_however_often_workers_die(seller: Shop, workers: Workers) -> None:
+    endpoints, owner = EndpointRepository(seller.engine), f"owner-{uuid4().hex}"
+    endpoint = await endpoints.create(owner=owner, url=NOWHERE, event_types=TOLD, description=None, secret=new_secret())
     worker = await workers.start()
-    parcels = list(await asyncio.gather(*(Parcel.handed_over(seller) for _ in range(PARCELS))))
+    parcels = list(await asyncio.gather(*(Parcel.handed_over(seller, owner=owner) for _ in range(PARCELS))))
     await worker.kill()
 
     # Nobody works, and the carrier tells: of half of them before our books have them, each twice and out of order.
@@ -76,6 +84,18 @@ async def test_every_step_arrives_once_however_often_workers_die(seller: Shop, w
         assert outcomes["dispatched", "applied"] == outcomes["delivered", "applied"] == 1, events
         assert not [event for event in events if event[2] == "kept"], events
         assert await parcel.attention() == []
+    assert await deliveries(seller, endpoint.id) == dict.fromkeys(TOLD, PARCELS)
+    await endpoints.delete(endpoint.id)
+
+
+async def deliveries(seller: Shop, endpoint_id: str) -> dict[str, int]:
+    """How many messages the endpoint was to get, by type."""
+    columns = webhook_deliveries.c
+    query = (
+        select(columns.event_type, func.count()).where(columns.endpoint_id == endpoint_id).group_by(columns.event_type)
+    )
+    async with seller.engine.connect() as connection:
+        return {event_type: int(count) for event_type, count in await connection.execute(query)}
 
 
 async def waiting(seller: Shop) -> int:

@@ -17,12 +17,10 @@ KEEP_SKUS = """
 CREATE FUNCTION followthrough.keep_order_skus() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
-        DELETE FROM followthrough.order_skus
-        USING jsonb_array_elements(OLD.lines) AS line
-        WHERE sku = line ->> 'sku' AND created_at = OLD.created_at AND order_id = OLD.id;
+        DELETE FROM followthrough.order_skus WHERE order_id = NEW.id;
     END IF;
-    INSERT INTO followthrough.order_skus (sku, created_at, order_id)
-    SELECT DISTINCT line ->> 'sku', NEW.created_at, NEW.id FROM jsonb_array_elements(NEW.lines) AS line;
+    INSERT INTO followthrough.order_skus (order_id, sku, created_at)
+    SELECT DISTINCT NEW.id, line ->> 'sku', NEW.created_at FROM jsonb_array_elements(NEW.lines) AS line;
     RETURN NULL;
 END $$
 """
@@ -35,8 +33,8 @@ CREATE TRIGGER orders_skus_of_changed AFTER UPDATE OF lines ON followthrough.ord
     FOR EACH ROW WHEN (OLD.lines IS DISTINCT FROM NEW.lines) EXECUTE FUNCTION followthrough.keep_order_skus()
 """
 OF_ALL_ORDERS = """
-INSERT INTO followthrough.order_skus (sku, created_at, order_id)
-SELECT DISTINCT line ->> 'sku', created_at, id
+INSERT INTO followthrough.order_skus (order_id, sku, created_at)
+SELECT DISTINCT id, line ->> 'sku', created_at
 FROM followthrough.orders, jsonb_array_elements(lines) AS line
 """
 
@@ -79,10 +77,16 @@ def upgrade() -> None:
     op.execute("SET LOCAL statement_timeout = 0")
     op.create_table(
         "order_skus",
+        sa.Column("order_id", sa.String(length=30), nullable=False),
         sa.Column("sku", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, comment="of the order"),
-        sa.Column("order_id", sa.String(length=30), nullable=False),
-        sa.PrimaryKeyConstraint("sku", "created_at", "order_id", name="order_skus_pkey"),
+        sa.PrimaryKeyConstraint("order_id", "sku", name="order_skus_pkey"),
+        schema="followthrough",
+    )
+    op.create_index(
+        "order_skus_sku_created_at_order_id_idx",
+        "order_skus",
+        ["sku", "created_at", "order_id"],
         schema="followthrough",
     )
     for statement in (KEEP_SKUS, OF_NEW_ORDERS, OF_CHANGED_ORDERS, OF_ALL_ORDERS):

@@ -3,60 +3,14 @@
 import asyncio
 import json
 import re
-import socket
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
-from sqlalchemy import insert
 from websockets.exceptions import ConnectionClosedError
 
-from contracts.ids import order_id_for
-from contracts.orders import EventType, OrderStatus
-from database.tables import order_events, orders
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller
-from tests.shop import ADA, Shop
+from tests.long_orders import DETAIL, EVENTS, long_order
+from tests.shop import Shop
 from tests.stack_session import RunningStack
-from tests.watching import DROPPED, WATCHERS, ApiLog, Entry, all_events, live, metric, raw_stream
-
-# More than the buffers between us and a client take (Linux: 4 MiB for sending): whoever reads none of it blocks.
-EVENTS = 100
-DETAIL = "x" * 100_000
-
-
-async def long_order(shop: Shop, customer: Caller) -> str:
-    """An order of this customer with a long story."""
-    order_id, at = order_id_for(customer.subject, uuid4().hex), datetime.now(UTC)
-    order = {
-        "id": order_id,
-        "customer_id": customer.subject,
-        "status": OrderStatus.COMPLETED,
-        "phase": "closed",
-        "lines": [],
-        "total": 1_999,
-        "currency": "usd",
-        "ship_to": ADA.model_dump(),
-        "request_hash": "",
-        "request_id": "",
-        "run_id": "",
-        "created_at": at,
-        "updated_at": at,
-    }
-    types = [EventType.ACCEPTED, *[EventType.RETRIED] * (EVENTS - 2), EventType.COMPLETED]
-    entries = [
-        {
-            "order_id": order_id,
-            "sequence": sequence,
-            "key": str(sequence),
-            "type": type_,
-            "at": at + timedelta(seconds=sequence),
-            "detail": DETAIL,
-        }
-        for sequence, type_ in enumerate(types, 1)
-    ]
-    async with shop.engine.begin() as connection:
-        await connection.execute(insert(orders), order)
-        await connection.execute(insert(order_events), entries)
-    return order_id
+from tests.watching import DROPPED, WATCHERS, ApiLog, Entry, all_events, idle_live, live, metric, raw_stream
 
 
 async def until_dropped(stack: RunningStack, dropped: float, watchers: float) -> None:
@@ -102,14 +56,7 @@ async def test_a_slow_reader_of_a_websocket_is_dropped_and_resumes(
 ) -> None:
     order_id = await long_order(shop, customer)
     watchers, dropped, log = await metric(stack, WATCHERS), await metric(stack, DROPPED), ApiLog(stack)
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    raw.setblocking(False)
-    url = customer.http.base_url
-    await asyncio.get_running_loop().sock_connect(raw, (url.host, url.port))
-
-    # One message waits to be taken, and then no more is read.
-    websocket = await live(customer, order_id, sock=raw, max_queue=1, ping_interval=None)
+    websocket = await idle_live(customer, order_id)
     await until_dropped(stack, dropped, watchers)
 
     seen = []

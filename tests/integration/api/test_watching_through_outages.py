@@ -1,6 +1,7 @@
 """What watches an order goes on through all that breaks behind it, and loses no event."""
 
 import asyncio
+import json
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -13,8 +14,10 @@ from websockets.frames import CloseCode
 
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, order_body
 from tests.integration.api.breaking import family, frozen, until_ready
+from tests.long_orders import long_order
+from tests.shop import open_shop
 from tests.stack_session import RunningStack
-from tests.watching import ApiLog, all_events, all_messages, entries_of, live, watching
+from tests.watching import ApiLog, all_events, all_messages, entries_of, idle_live, live, raw_stream, watching
 
 TEE = "TEE-BLACK-M"
 BIKE = "BIKE-CITY"
@@ -145,6 +148,26 @@ async def test_a_stopping_api_ends_its_streams_at_once_and_the_next_one_goes_on_
     await approve(caller, order_id)
     rest = await all_events(caller, order_id, first[-1].id)
     assert entries_of(first) + rest == (await caller.order(order_id))["timeline"]
+
+
+async def test_a_stopping_api_waits_for_nobody_who_does_not_read(own_stack: RunningStack, caller: Caller) -> None:
+    async with open_shop(own_stack) as shop:
+        order_id = await long_order(shop, caller)
+    log, api = ApiLog(own_stack), family(own_stack, "api")[0]
+
+    reader, writer = await raw_stream(caller, order_id)
+    await reader.readuntil(b"data: ")
+    websocket = await idle_live(caller, order_id)
+    assert json.loads(await websocket.recv())["sequence"] == 1
+    api.terminate()
+    async with asyncio.timeout(STOPPED_WITHIN_S):
+        while api.is_running() and api.status() != "zombie":
+            await asyncio.sleep(POLL_S)
+    writer.close()
+    websocket.transport.abort()
+    assert log.troubles() == []
+
+    await until_back(caller)
 
 
 async def until_back(caller: Caller) -> None:

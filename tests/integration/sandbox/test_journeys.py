@@ -193,6 +193,27 @@ async def test_asking_where_a_shipment_is_can_fail_too(sandbox: Sandbox, order_i
     assert (await sandbox.http.get("/carrier/v1/shipments/shp_unknown")).status_code == 404
 
 
+async def test_a_stop_ends_journeys_and_attempts_at_once(tmp_path: Path, order_id: str) -> None:
+    async with (
+        hook(answer(503)) as receiver,
+        running_sandbox(
+            tmp_path / "ledger.sqlite",
+            *("--carrier-webhooks-to", receiver.url()),
+            FOLLOWTHROUGH_CARRIER_WEBHOOK_SECRET=SECRET,
+        ) as telling,
+    ):
+        await telling.ship(order_id)
+        await telling.travels(order_id, "dispatched", "delivered", delay_s=60)
+        await telling.ship(order_id, f"{order_id}/silent")
+        await telling.travels(order_id, "dispatched", "delivered", delay_s=60, silent=True)
+        await receiver.until(lambda messages: len(messages) >= 3)
+
+        telling.process.terminate()
+
+        async with asyncio.timeout(WITHIN_S):
+            assert await telling.process.wait() == 0
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [

@@ -2,14 +2,16 @@
 
 import asyncio
 
+import pytest
+from temporalio.client import WorkflowFailureError
+
 from contracts.shipments import ShipmentStatus
-from tests.inbound_events import new_id
+from tests.inbound_events import new_id, shipment_event
 from tests.shipments import (
     Parcel,
     grow_old,
     is_processed,
     tell,
-    tracking_event,
     until_processed,
     waits_in_outbox,
 )
@@ -102,8 +104,21 @@ async def test_our_books_decide_alone_when_no_workflow_comes(shop: Shop) -> None
     await until_processed(shop, event_id)
 
 
+async def test_our_books_decide_alone_when_an_operator_has_ended_the_following(shop: Shop) -> None:
+    parcel = await Parcel.on_its_way(shop)
+    await parcel.handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await parcel.outcome()
+    event_id = await parcel.tells("dispatched")
+
+    await grow_old(shop, event_id)
+
+    await parcel.until(DISPATCHED)
+    await until_processed(shop, event_id)
+
+
 async def test_a_step_of_somebody_elses_shipment_is_kept_and_nothing_else(shop: Shop) -> None:
-    event_id = await tell(shop, tracking_event("dispatched", new_id("shp"), "4711", None))
+    event_id = await tell(shop, shipment_event(carrier_id=new_id("shp")))
 
     await grow_old(shop, event_id)
 
