@@ -27,6 +27,8 @@ ALGORITHM = "HS256"
 COOKIE = "session"
 # Browsers take a cookie of this name only with Secure, for the whole host, and from the host itself (RFC 6265bis).
 SECURE_COOKIE = f"__Host-{COOKIE}"
+# A proxy may put its own name for us into Host.
+OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto")
 # The second one is what a browser says of a page that its user asked it to load again.
 OWN_REQUESTS = ("same-origin", "none")
 
@@ -120,13 +122,15 @@ def check_origin(headers: Headers) -> None:
 
 
 def _cookie_name(headers: Headers) -> str:
-    return COOKIE if _is_loopback(headers.get("Host", "")) else SECURE_COOKIE
+    return COOKIE if _is_on_this_machine(headers) else SECURE_COOKIE
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether a Host header names this very machine, where nobody listens in and there may be no TLS."""
+def _is_on_this_machine(headers: Headers) -> bool:
+    """Whether the browser calls this very machine, where nobody listens in and there may be no TLS."""
+    if any(name in headers for name in OF_PROXIES):
+        return False
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

@@ -44,11 +44,17 @@ class Person:
         self.expected_statuses: set[int] = set()
         page.on("console", lambda message: self._hear(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._see(request.url))
 
     def _hear(self, text: str) -> None:
         refused = REFUSED.match(text)
         if refused is None or int(refused[1]) not in self.expected_statuses:
             self.complaints.append(text)
+
+    def _see(self, url: str) -> None:
+        # How every JWT begins, be it a token or a session.
+        if "eyJ" in url:
+            self.complaints.append(f"a token in {url}")
 
     @property
     def status(self) -> Locator:

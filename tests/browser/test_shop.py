@@ -78,8 +78,7 @@ async def test_an_item_that_is_not_available_is_asked_about_and_taken_off(
     anywhere: Person, customer: Caller, operator: Caller
 ) -> None:
     rare = f"AT-RARE-{uuid4().hex[:8]}"
-    price = {"amount": 1_000, "currency": "usd"}
-    await operator.put(f"/v1/admin/catalogue/{rare}", {"name": rare.lower(), "price": price, "on_hand": 0})
+    await put_on_sale(operator, rare, on_hand=0)
     person = await anywhere.sign_in(customer)
     await expect(person.page.locator("li").filter(has_text=rare)).to_contain_text("Sold out")
     order_id = await person.order({TEE: 2, rare: 1})
@@ -186,6 +185,9 @@ async def test_no_page_has_barriers_or_is_wider_than_its_screen(
     anywhere: Person, customer: Caller, operator: Caller
 ) -> None:
     anywhere.expected_statuses = {404, 422}
+    # As long as a name may be, and nowhere to break it.
+    endless = f"AT-{'W' * 61}"
+    await put_on_sale(operator, endless, on_hand=1_000)
     await anywhere.open("/shop/sign-in")
     await look_over(anywhere)
     await anywhere.field("Access token").fill("no token")
@@ -198,7 +200,7 @@ async def test_no_page_has_barriers_or_is_wider_than_its_screen(
     await look_over(person)
     await person.open("/shop/orders")
     await look_over(person)
-    waiting = await person.order({BIKE: 1, TEE: 3})
+    waiting = await person.order({BIKE: 1, endless: 3})
     await expect(person.status).to_have_text("Waiting for approval")
     await look_over(person)
     await operator.post(f"/v1/admin/orders/{waiting}/approve")
@@ -208,6 +210,12 @@ async def test_no_page_has_barriers_or_is_wider_than_its_screen(
     await look_over(person)
     await person.open("/shop/orders/ord_00000000000000000000000000")
     await look_over(person)
+
+
+async def put_on_sale(operator: Caller, sku: str, *, on_hand: int) -> None:
+    price = {"amount": 1_000, "currency": "usd"}
+    put = await operator.put(f"/v1/admin/catalogue/{sku}", {"name": sku.lower(), "price": price, "on_hand": on_hand})
+    assert put.status_code == 200, put.text
 
 
 async def look_over(person: Person) -> None:

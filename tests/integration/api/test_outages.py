@@ -10,6 +10,7 @@ from database.engine import create_engine
 from database.tables import attention_items
 from stack.home import Home
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, assert_problem, new_key, order_body
+from tests.acceptance.visitor import order_form, visiting
 from tests.inbound_events import dispute, encoded, payment_event, stripe_headers
 from tests.integration.api.breaking import family, frozen, readiness, until_ready
 from tests.stack_session import RunningStack
@@ -39,6 +40,26 @@ async def test_temporal_away(own_stack: RunningStack, caller: Caller) -> None:
     again = await caller.place(body, key)
     assert again.status_code in (200, 202), again.text
     assert (await caller.until(again.json()["id"], "completed"))["id"] == again.json()["id"]
+
+
+async def test_an_order_from_the_shop_meets_temporals_absence(own_stack: RunningStack, caller: Caller) -> None:
+    customer = Caller(caller.http, own_stack, "shopper", "orders:write")
+    async with visiting(own_stack) as visitor:
+        await visitor.sign_in(own_stack.token("shopper", "orders:write"))
+        form = {"key": visitor.hidden("key"), **order_form(SKU)}
+
+        with frozen(own_stack, "temporal"):
+            unsure = await visitor.send("/shop", form)
+            visitor.page = unsure.text
+        await until_ready(caller)
+        again = await visitor.send("/shop", form)
+
+    assert unsure.status_code == 503
+    assert "We could not see whether your order was placed." in unsure.text
+    assert visitor.hidden("key") == form["key"]
+    assert again.status_code == 303
+    order = await customer.until(again.headers["location"].rpartition("/")[2], "completed")
+    assert [one["id"] for one in (await customer.get("/v1/orders")).json()["items"]] == [order["id"]]
 
 
 async def test_postgres_hangs(own_stack: RunningStack, caller: Caller) -> None:

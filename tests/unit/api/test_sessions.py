@@ -89,6 +89,14 @@ def test_everything_else_does_not(host: str) -> None:
     assert cookie_of(signed_in(), host=host).startswith("__Host-session=")
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto"])
+def test_a_proxy_beside_us_is_not_taken_for_the_browser(header: str) -> None:
+    response = Response()
+    Sessions(SECRET).keep(signed_in(), Headers({"Host": HOST, header: "x"}), response)
+
+    assert response.headers["set-cookie"].startswith("__Host-session=")
+
+
 @pytest.mark.parametrize("csrf", [None, "", "x", "æ"])
 def test_a_form_without_the_sessions_own_secret_is_refused(csrf: str | None) -> None:
     session = signed_in()
