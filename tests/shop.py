@@ -157,7 +157,7 @@ class Shop:
         query = select(func.sum(stock.c.on_hand).label("on_hand"), func.sum(stock.c.reserved).label("reserved"))
         async with self.engine.connect() as connection:
             row = (await connection.execute(query.where(stock.c.sku == sku))).one()
-        return Stock(on_hand=row.on_hand, reserved=row.reserved)
+        return Stock(on_hand=int(row.on_hand), reserved=int(row.reserved))
 
     async def until_status(self, order_id: str, statuses: Collection[OrderStatus]) -> OrderStatus:
         """Wait until our books show one of these."""

@@ -216,11 +216,14 @@ class OrderWorkflow:
             fulfilment=stuck[0].fulfilment,
             left=left,
         )
+        # Already now: who reads in our books that the order is parked may act before the workflow knows it.
+        self.parked = True
         await self.file.book(OrderActivities.park, booking, what="park the order")
         if self.order.status is not OrderStatus.NEEDS_ATTENTION:
             # Our books are ahead: an answer came after all, or a task that was lost with its worker had gone on.
+            self.parked = False
+            self.refuse_waiting_operators()
             return
-        self.parked = True
         self.file.show(f"**Needs attention**, {left}.")
         while self.parked:
             await workflow.wait_condition(
@@ -283,6 +286,9 @@ class OrderWorkflow:
     @workflow.update
     async def act_for_customer(self, action: CustomerAction) -> Order:
         """Amend or cancel an order of which a part is not available. Raises no_action_required for any other."""
+        await self.reserved()
+        if not self.asks_customer:
+            raise no_action_required()
         self.customer_action = action
         await workflow.wait_condition(
             lambda: (
@@ -294,13 +300,13 @@ class OrderWorkflow:
 
     @act_for_customer.validator
     def act_when_asked(self, action: CustomerAction) -> None:
-        asked = self.order.status is OrderStatus.AWAITING_CUSTOMER
-        if not asked or self.customer_action is not None or self.cancel_requested:
+        if not self.asks_customer and self.order.status is not OrderStatus.ACCEPTED:
             raise no_action_required()
 
     @workflow.update
     async def change_address(self, ship_to: Address) -> Order:
         """Have the order sent elsewhere. Raises too_late once the carrier may have heard of it."""
+        await self.reserved()
         await taken_up()
         update = workflow.current_update_info()
         assert update is not None
@@ -341,6 +347,10 @@ class OrderWorkflow:
         self.operator_requests.append(operator)
         await operator.answer
 
+    async def reserved(self) -> None:
+        """Wait until the workflow knows of the reservation: who reads our books may have known it before."""
+        await workflow.wait_condition(lambda: self.order.status is not OrderStatus.ACCEPTED)
+
     @workflow.query
     def view(self) -> Order:
         return self.order
@@ -348,6 +358,12 @@ class OrderWorkflow:
     @property
     def order(self) -> Order:
         return self.file.order
+
+    @property
+    def asks_customer(self) -> bool:
+        """Whether the customer is to say what to do, and has not."""
+        asked = self.order.status is OrderStatus.AWAITING_CUSTOMER
+        return asked and self.customer_action is None and not self.cancel_requested
 
     @property
     def has_open_ends(self) -> bool:

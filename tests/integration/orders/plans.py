@@ -111,7 +111,7 @@ PLANS = st.builds(
         st.lists(_fault("charge", "ship", "refund", "cancel_shipment"), max_size=3),
     ),
     stock=st.sampled_from(((1,), (2,), (1, 2), (2, 1), (1, 1, 1))),
-    shortage=st.sampled_from((*(Shortage.ABSENT,) * 5, *Shortage)),
+    shortage=st.sampled_from((*(Shortage.ABSENT,) * 16, *Shortage)),
     moves=st.sampled_from((False, False, True)),
     approval=st.sampled_from((*(Approval.ABSENT,) * 8, *Approval)),
     cancel=st.none() | st.builds(Cancel, by=st.sampled_from(CancelBy), after_requests=st.integers(0, 4)),

@@ -16,7 +16,7 @@ from tests.integration.orders.plans import Approval, Cancel, CancelBy, Operator,
 from tests.providers_ledger import Effects
 from tests.shop import ADA, POLL_S, Evidence, Shop, ShopOrder, Stock
 
-PLANS = 340
+PLANS = 440
 AT_ONCE = 40
 EACH_WITHIN_S = 60
 ALL_WITHIN_S = 150
@@ -83,9 +83,8 @@ async def act_out(shop: Shop, plan: Plan) -> Evidence:
         approval_deadline_s=1 if plan.approval is Approval.TIMES_OUT else 60,
     )
     for fault in plan.faults:
-        await order.meets(
-            fault.operation, fault.behaviour, fulfilment=fault.fulfilment, times=fault.times, delay_s=fault.delay_s
-        )
+        which = fault.fulfilment and min(fault.fulfilment, len(plan.stock))
+        await order.meets(fault.operation, fault.behaviour, fulfilment=which, times=fault.times, delay_s=fault.delay_s)
     await order.start()
     over = asyncio.Event()
     async with asyncio.TaskGroup() as everybody:
