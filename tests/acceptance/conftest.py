@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.acceptance.client import PRICES, UNITS, Caller, Door
+from tests.acceptance.visitor import Visitor, token_of, visiting
 from tests.stack_session import RunningStack
 
 
@@ -36,3 +37,16 @@ def customer(door: Door) -> Caller:
 @pytest.fixture
 def operator(door: Door) -> Caller:
     return door.operator()
+
+
+@pytest.fixture
+async def visitor(stack: RunningStack) -> AsyncIterator[Visitor]:
+    """Somebody with a browser without scripts, who has not signed in to the shop."""
+    async with visiting(stack) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def ada(visitor: Visitor, customer: Caller) -> Visitor:
+    """The customer, signed in to the shop."""
+    return await visitor.sign_in(token_of(customer))

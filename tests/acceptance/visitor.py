@@ -8,15 +8,37 @@ from typing import Self
 
 import httpx
 
+from tests.acceptance.client import ADA, Caller
 from tests.stack_session import RunningStack
 
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
-ADA = {"name": "Ada", "line1": "12 Long St", "city": "Oslo", "postal_code": "0150", "country": "NO"}
 
 
 def order_form(sku: str, quantity: int = 1) -> dict[str, str]:
     """What somebody types to have this sent to Ada."""
     return {**ADA, f"quantity.{sku}": str(quantity), "payment_method": "pm_card_visa"}
+
+
+async def put_on_sale(operator: Caller, sku: str, *, on_hand: int) -> None:
+    """Something at 10.00 USD that is called as its SKU is, in small letters."""
+    price = {"amount": 1_000, "currency": "usd"}
+    put = await operator.put(f"/v1/admin/catalogue/{sku}", {"name": sku.lower(), "price": price, "on_hand": on_hand})
+    assert put.status_code == 200, put.text
+
+
+def token_of(caller: Caller) -> str:
+    return caller.headers["Authorization"].removeprefix("Bearer ")
+
+
+async def orders_of(customer: Caller) -> list[str]:
+    """What the API knows of the customer's orders, newest first."""
+    return [order["id"] for order in (await customer.get("/v1/orders")).json()["items"]]
+
+
+def order_in(answer: httpx.Response) -> str:
+    """The order whose page one is sent to."""
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"].rpartition("/")[2]
 
 
 class Visitor:

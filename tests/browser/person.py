@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple, Self
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.acceptance.client import TEE, Caller
-from tests.acceptance.visitor import ADA
+from tests.acceptance.client import ADA, TEE, Caller
+from tests.acceptance.visitor import token_of
 
 WITHIN_MS = 20_000
 COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -76,7 +76,7 @@ class Person:
 
     async def sign_in(self, customer: Caller) -> Self:
         await self.open("/shop/sign-in")
-        return await self.paste(customer.headers["Authorization"].removeprefix("Bearer "))
+        return await self.paste(token_of(customer))
 
     async def paste(self, token: str) -> Self:
         """Sign in on the page that asks for it."""

@@ -8,15 +8,12 @@ from playwright.async_api import Browser, Route, expect
 from stack.home import Home
 from stack.tokens import sign_token
 from tests.acceptance.client import BIKE, EURO_TEE, TEE, Caller
+from tests.acceptance.visitor import orders_of, put_on_sale
 from tests.browser.person import Person, looking
 from tests.stack_session import RunningStack
 
 SECONDS_OF_TOKEN = 5
 CROSS_SITE = "http://elsewhere.example"
-
-
-async def orders_of(customer: Caller) -> list[str]:
-    return [order["id"] for order in (await customer.get("/v1/orders")).json()["items"]]
 
 
 async def test_an_order_is_placed_and_watched_until_it_completes_without_a_reload(
@@ -210,12 +207,6 @@ async def test_no_page_has_barriers_or_is_wider_than_its_screen(
     await look_over(person)
     await person.open("/shop/orders/ord_00000000000000000000000000")
     await look_over(person)
-
-
-async def put_on_sale(operator: Caller, sku: str, *, on_hand: int) -> None:
-    price = {"amount": 1_000, "currency": "usd"}
-    put = await operator.put(f"/v1/admin/catalogue/{sku}", {"name": sku.lower(), "price": price, "on_hand": on_hand})
-    assert put.status_code == 200, put.text
 
 
 async def look_over(person: Person) -> None:
