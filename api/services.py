@@ -62,6 +62,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
         DatabaseSettings().database_url.get_secret_value(),
         connections=settings.api_database_connections,
         application_name="followthrough api",
+        # The best plan of a list depends on how many orders a filter's very value leaves.
+        plan_cache_mode="force_custom_plan",
     )
     temporal = TemporalSettings()
     client = await Client.connect(
