@@ -63,7 +63,11 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     """Open one pool, one Temporal client and one feed. None needs what it connects to, so that may be away."""
     database_url = DatabaseSettings().database_url.get_secret_value()
     engine = create_engine(
-        database_url, connections=settings.api_database_connections, application_name="followthrough api"
+        database_url,
+        connections=settings.api_database_connections,
+        application_name="followthrough api",
+        # The best plan of a list depends on how many orders a filter's very value leaves.
+        plan_cache_mode="force_custom_plan",
     )
     # Its connection is kept for listening, and requests don't wait for it.
     listening = create_engine(database_url, connections=1, application_name="followthrough api: order events")

@@ -39,8 +39,8 @@ from stack.home import Home
 from stack.tokens import sign_token
 
 FEW_ORDERS, MANY_ORDERS = 1_000, 100_000
-ROUNDS = 4
-REQUESTS = 50
+ROUNDS = 2
+REQUESTS = 25
 WARM_UP = 3
 GOAL = 1.5
 OPERATOR = "bench-operator"

@@ -4,8 +4,10 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 
-def create_engine(database_url: str, *, connections: int, application_name: str) -> AsyncEngine:
-    """A pool of at most `connections` to our books.
+def create_engine(
+    database_url: str, *, connections: int, application_name: str, plan_cache_mode: str = "auto"
+) -> AsyncEngine:
+    """A pool of at most `connections` to our books; `plan_cache_mode` is Postgres's setting of that name.
 
     A call waits at most 5 s for a connection, and Postgres ends any statement after 10 s and any transaction left
     open after 30 s, so that trouble in the database turns into errors and never into a pile of waiting requests.
@@ -22,6 +24,9 @@ def create_engine(database_url: str, *, connections: int, application_name: str)
                 "search_path": "followthrough",
                 "statement_timeout": "10s",
                 "idle_in_transaction_session_timeout": "30s",
+                "plan_cache_mode": plan_cache_mode,
+                # Our statements are short: compiling one takes longer than running it, and lists are compiled first.
+                "jit": "off",
             },
         },
     )
