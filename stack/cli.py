@@ -143,7 +143,7 @@ def migrate(
 
 @app.command()
 def demo(home: HomeOption = DEFAULT_HOME) -> None:
-    """Run six orders through a stack, check that the books balance, and stop it."""
+    """Run eight orders through a stack, check that the books balance, and stop it."""
     from stack.demo import run
 
     raise typer.Exit(run(Home(home)))

@@ -1,8 +1,8 @@
-"""`followthrough demo`: six orders and a sign-up through the real stack, and the books checked at the end."""
+"""`followthrough demo`: eight orders and a sign-up through the real stack, and the books checked at the end."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,12 @@ OPERATOR = "demo-operator"
 WITHIN_S = 60.0
 POLL_S = 0.05
 SHIP_TO = {"name": "Ada", "line1": "12 Long St", "city": "Oslo", "postal_code": "0150", "country": "NO"}
+# Goods of the demo's own, as it finds them each time.
+LAMP, POSTER = "DEMO-LAMP", "DEMO-POSTER"
+GOODS = {
+    LAMP: {"name": "Lamp, of the demo", "price": {"amount": 4_500}, "on_hand": {"wh_lyon": 1, "wh_oslo": 2}},
+    POSTER: {"name": "Poster, of the demo", "price": {"amount": 900}, "on_hand": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,7 @@ class Scenario:
 
     title: str
     ends: str
-    sku: str = "TEE-BLACK-M"
-    quantity: int = 2
+    lines: Mapping[str, int] = field(default_factory=lambda: {"TEE-BLACK-M": 2})
     payment_method: str = "pm_card_visa"
     fault: dict[str, Any] | None = None
     when_waiting: str | None = None
@@ -41,7 +46,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("plain", ends="completed"),
-    Scenario("over the threshold, approved", ends="completed", sku="BIKE-CITY", quantity=1, when_waiting="approve"),
+    Scenario("over the threshold, approved", ends="completed", lines={"BIKE-CITY": 1}, when_waiting="approve"),
     Scenario(
         "carrier fails twice",
         ends="completed",
@@ -53,7 +58,9 @@ SCENARIOS = (
         ends="rejected",
         fault={"provider": "carrier", "operation": "ship", "behaviour": "decline", "times": 1},
     ),
-    Scenario("cancelled while it waits", ends="cancelled", sku="BIKE-CITY", quantity=1, when_waiting="cancel"),
+    Scenario("cancelled while it waits", ends="cancelled", lines={"BIKE-CITY": 1}, when_waiting="cancel"),
+    Scenario("from two warehouses", ends="completed", lines={LAMP: 3}),
+    Scenario("an item is missing, amended", ends="completed", lines={"MUG-WHITE": 1, POSTER: 1}, when_waiting="amend"),
 )
 
 
@@ -103,12 +110,14 @@ class _Demo:
 
     async def play(self) -> list[str]:
         """Place the orders, follow them to their ends, and compare the books. Returns what was off."""
-        before = await stock_of(str(self.state.database_url), self._skus)
         async with (
             self._api(CUSTOMER, "orders:write") as customer,
             self._api(OPERATOR, "operator") as operator,
             httpx.AsyncClient(base_url=str(self.state.sandbox_url)) as sandbox,
         ):
+            for sku, goods in GOODS.items():
+                (await operator.put(f"/v1/admin/catalogue/{sku}", json=goods)).raise_for_status()
+            before = await stock_of(str(self.state.database_url), self._skus)
             temporal = await Client.connect(
                 str(self.state.temporal_address), namespace=str(self.state.temporal_namespace)
             )
@@ -123,6 +132,7 @@ class _Demo:
             {
                 "Web UI": str(self.state.temporal_ui_url),
                 "API docs": f"{self.state.api_url}/docs",
+                "shop": f"{self.state.api_url}/shop",
                 "inbox": f"{self.state.sandbox_url}/inbox",
             }
         )
@@ -140,6 +150,7 @@ class _Demo:
         act: dict[str, Callable[[DemoOrder], Awaitable[httpx.Response]]] = {
             "approve": lambda order: operator.post(f"/v1/admin/orders/{order.id}/approve", json={"note": "demo"}),
             "cancel": lambda order: customer.post(f"/v1/orders/{order.id}/cancel"),
+            "amend": lambda order: customer.post(f"/v1/orders/{order.id}/customer-action", json={"action": "amend"}),
         }
 
         async def follow(order: DemoOrder) -> None:
@@ -148,7 +159,7 @@ class _Demo:
                 order.resource = (await customer.get(f"/v1/orders/{order.id}")).raise_for_status().json()
                 order.attempts = await self._attempts(order, temporal)
                 action = order.scenario.when_waiting
-                if action and order.status == "awaiting_approval" and not order.acted:
+                if action and order.status in ("awaiting_approval", "awaiting_customer") and not order.acted:
                     view.show()
                     (await act[action](order)).raise_for_status()
                     order.acted = True
@@ -167,7 +178,7 @@ class _Demo:
         if scenario.fault is not None:
             (await sandbox.post("/faults", json={**scenario.fault, "match": order.id})).raise_for_status()
         body = {
-            "lines": [{"sku": scenario.sku, "quantity": scenario.quantity}],
+            "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in scenario.lines.items()],
             "payment_method": scenario.payment_method,
             "ship_to": SHIP_TO,
         }
@@ -200,4 +211,4 @@ class _Demo:
 
     @property
     def _skus(self) -> Iterable[str]:
-        return sorted({scenario.sku for scenario in SCENARIOS})
+        return sorted({sku for scenario in SCENARIOS for sku in scenario.lines})

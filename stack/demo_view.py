@@ -64,7 +64,7 @@ class _LiveTable:
         self._retried: dict[str, str] = {}
 
     def show(self) -> None:
-        table = Table(title="Six orders", title_justify="left")
+        table = Table(title="Eight orders", title_justify="left")
         for heading in ("what", "status", "timeline", "retries"):
             table.add_column(heading, overflow="fold")
         for order in self._orders:
