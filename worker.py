@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -105,6 +106,9 @@ async def _main() -> None:
     settings = WorkerSettings()
     runtime = _runtime(settings)
     async with workers(settings, await _connect(runtime), runtime.metric_meter) as relaying:
+        # What start-up made stays for good: looking through all of it, the garbage collector would stop us for 0.1 s.
+        gc.collect()
+        gc.freeze()
         log.info("worker started", queues=queues.ALL)
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,5 +1,6 @@
 """The API's application: `uvicorn --factory api.app:create_app`."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -66,6 +67,7 @@ def create_app() -> FastAPI:
         with metrics.served(settings.metrics_host, settings.api_metrics_port):
             async with open_services(settings) as services:
                 app.state.services = services
+                _keep_what_start_up_made()
                 yield
 
     app = FastAPI(
@@ -91,6 +93,12 @@ def create_app() -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _keep_what_start_up_made() -> None:
+    """Spare the garbage collector what stays for good: looking through all of it stops every request for 0.1 s."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _answer(request: Request, error: Exception) -> Response:
