@@ -37,7 +37,7 @@ def balance(
     table = Table(title="Orders, and the providers' ledger", title_justify="left")
     for heading in ("order", "what", "status", "failure", "charged", "refunded", "shipments"):
         justify: Literal["left", "right"] = "right" if heading in ("charged", "refunded") else "left"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in ("order", "status"))
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in ("order", "status", "failure"))
     for order in orders:
         sent = [one for one in order.resource["fulfilments"] if one["status"] in ("shipped", "delivered")]
         price = sum(one["amount"]["amount"] for one in sent)

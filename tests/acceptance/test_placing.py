@@ -30,7 +30,13 @@ async def test_an_accepted_order_is_answered_with_its_resource(customer: Caller)
     assert (order["source"], order["stale"]) == ("workflow", False)
     assert order["created_at"].endswith("Z")
     assert datetime.fromisoformat(order["created_at"])
-    assert order["links"] == {"self": f"/v1/orders/{order['id']}", "cancel": f"/v1/orders/{order['id']}/cancel"}
+    url = f"/v1/orders/{order['id']}"
+    assert order["links"] == {
+        "self": url,
+        "cancel": f"{url}/cancel",
+        "customer_action": f"{url}/customer-action",
+        "shipping_address": f"{url}/shipping-address",
+    }
 
 
 async def test_it_can_be_read_at_once_and_is_followed_through(customer: Caller) -> None:

@@ -11,8 +11,10 @@ async def test_each_step_of_an_order_is_a_line_with_its_ids(stack: RunningStack,
     await order.settled()
     run_id = (await order.handle.describe()).run_id
 
-    lines = [json.loads(line) for line in (stack.home / "logs" / "worker.log").read_text().splitlines()]
+    written = (stack.home / "logs" / "worker.log").read_text().splitlines()
 
+    assert [line for line in written if not line.startswith("{")] == []
+    lines = [json.loads(line) for line in written]
     steps = [line for line in lines if line.get("order_id") == order.id and line["event"] == "activity"]
     assert [(line["activity"], line["outcome"], line["attempt"]) for line in steps] == [
         ("reserve", "done", 1),
