@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any
@@ -67,7 +66,8 @@ class AccountMailWriter:
         message = EmailMessage(policy=SMTP)
         message["Message-ID"] = self.message_id(mail)
         message["From"] = self.sender
-        message["To"] = Address(display_name=account.name, addr_spec=account.email)
+        # The address alone: a name is anybody's text, which headers fold, and decode when it is written like RFC 2047.
+        message["To"] = account.email
         message["Subject"] = subject
         # No vacation notes in return, please (RFC 3834).
         message["Auto-Submitted"] = "auto-generated"
