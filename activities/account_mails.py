@@ -84,8 +84,10 @@ class AccountMailActivities:
 
 def _is_wanted(mail: AccountMail, account: Account, order: Order | None) -> bool:
     """Whether there is still a reason for it: an address is confirmed once, and an order may have been undone."""
-    if mail.kind is MailKind.ADDRESS_TAKEN:
-        return True
-    if mail.kind in (MailKind.ORDER_CONFIRMATION, MailKind.SHIPPING_NOTICE):
-        return order is not None and order.status not in (OrderStatus.REJECTED, OrderStatus.CANCELLED)
-    return account.status is AccountStatus.PENDING
+    match mail.kind:
+        case MailKind.WELCOME | MailKind.REMINDER | MailKind.RESEND:
+            return account.status is AccountStatus.PENDING
+        case MailKind.ORDER_CONFIRMATION | MailKind.SHIPPING_NOTICE:
+            return order is not None and order.status not in (OrderStatus.REJECTED, OrderStatus.CANCELLED)
+        case MailKind.ADDRESS_TAKEN | MailKind.ENDPOINT_DISABLED:
+            return True

@@ -163,6 +163,7 @@ async def test_a_deleted_endpoint_ends_what_waits_for_it(shop: Shop) -> None:
 async def test_an_endpoint_that_failed_for_five_days_is_disabled_and_its_owner_mailed(shop: Shop) -> None:
     account = await NewAccount.signed_up(shop)
     await account.until_mails("welcome")
+    await account.confirm()
     async with hook(answer(500)) as receiver:
         endpoint = await ShopEndpoint.at(receiver, shop, owner=account.id)
         await (await endpoint.send()).attempted()
