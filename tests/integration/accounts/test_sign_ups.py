@@ -1,0 +1,43 @@
+"""Signing up while the address's owner leaves."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import event, select
+from sqlalchemy.util import await_only
+
+from contracts.ids import new_account_id
+from database.accounts import AccountRepository, SignUp
+from database.engine import create_engine
+from database.tables import outbox
+from tests.accounts import NewAccount, kinds_of
+from tests.shop import Shop
+from tests.stack_session import RunningStack
+
+
+async def test_a_sign_up_whose_address_becomes_free_meanwhile_is_a_fresh_one(shop: Shop, stack: RunningStack) -> None:
+    first = await NewAccount.signed_up(shop)
+    await first.until_mails("welcome")
+    engine = create_engine(stack.database_url, connections=1, application_name="test")
+    deletions: list[bool] = []
+
+    def delete_the_owner(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # Between the INSERT, which finds the address taken, and the look at whose it is.
+        if "FOR SHARE" in statement and not deletions:
+            deletions.append(await_only(first.repository.delete(first.id)))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", delete_the_owner)
+    second = NewAccount(shop, new_account_id(), first.email)
+    try:
+        await AccountRepository(engine).sign_up(
+            SignUp(second.id, second.email, "Ada", datetime.now(UTC), key_hash=None, request_hash="0" * 64)
+        )
+    finally:
+        await engine.dispose()
+
+    assert deletions == [True]
+    assert await second.repository.find(second.id) is not None
+    mails = await second.until_mails("welcome", "welcome")
+    assert kinds_of(mails) == ["welcome", "welcome"]
+    async with shop.engine.connect() as connection:
+        assert not (await connection.execute(select(outbox).where(outbox.c.aggregate == "account/None"))).all()
