@@ -18,7 +18,7 @@ from database.books import Books, OrderNotFound
 from database.open_order import OpenOrder
 from providers.payment_events import ChargeDisputed, ChargeSucceeded, read_event
 
-UPDATE_WITHIN = timedelta(seconds=5)
+UPDATE_WITHIN = timedelta(seconds=1)
 
 log = structlog.get_logger()
 
