@@ -1,9 +1,11 @@
-"""Signing up while the address's owner leaves."""
+"""Signing up in our books: beside a deletion, and what errors tell."""
 
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import event, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from contracts.ids import new_account_id
@@ -41,3 +43,19 @@ async def test_a_sign_up_whose_address_becomes_free_meanwhile_is_a_fresh_one(sho
     assert kinds_of(mails) == ["welcome", "welcome"]
     async with shop.engine.connect() as connection:
         assert not (await connection.execute(select(outbox).where(outbox.c.aggregate == "account/None"))).all()
+
+
+async def test_an_error_of_the_database_quotes_neither_address_nor_name(stack: RunningStack) -> None:
+    engine = create_engine(stack.database_url, connections=1, application_name="test")
+    too_long = new_account_id() * 2
+    try:
+        with pytest.raises(DBAPIError) as raised:
+            await AccountRepository(engine).sign_up(
+                SignUp(too_long, "ada@example.com", "Lovelace", datetime.now(UTC), key_hash=None, request_hash="0" * 64)
+            )
+    finally:
+        await engine.dispose()
+
+    assert "INSERT INTO" in str(raised.value)
+    for secret in ("ada@", "Lovelace", too_long):
+        assert secret not in str(raised.value)
