@@ -45,7 +45,8 @@ class AccountOutbox:
 
     async def created(self, row: OutboxRow) -> None:
         account_id = row.payload["account_id"]
-        await self._start("Welcome", Welcome(account_id=account_id), welcome_workflow_id(account_id))
+        welcome = Welcome(account_id=account_id, signed_up_at=row.created_at)
+        await self._start("Welcome", welcome, welcome_workflow_id(account_id))
 
     async def address_taken(self, row: OutboxRow) -> None:
         """Tell the owner; once a day at most, or a stranger could fill the mailbox."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from contracts.accounts import Account
+from contracts.accounts import Account, AccountStatus
 from contracts.confirmation import confirmation_token
 from contracts.mail import AccountMail, MailKind
 from contracts.orders import Order
@@ -59,6 +59,7 @@ class AccountMailWriter:
             "name": account.name,
             "link": f"{self.confirmation_url}?token={token}",
             "until": f"{until:%-d %B %Y, %H:%M} UTC",
+            "is_pending": account.status is AccountStatus.PENDING,
             "order": order,
         }
         template = TEMPLATES[mail.kind]

@@ -3,14 +3,18 @@
 import asyncio
 import base64
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.testing import TimeSkipper
 
-from contracts.accounts import AccountStatus
+from contracts import queues
+from contracts.accounts import AccountStatus, Welcome, WelcomeRules
+from contracts.ids import new_account_id, welcome_workflow_id
+from database.tables import accounts
 from tests.accounts import NewAccount, kinds_of, token_in
 from tests.shop import WITHIN_S, Shop
+from workflows.welcome import WelcomeWorkflow
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -19,6 +23,11 @@ DAY = timedelta(days=1)
 async def skip(account: NewAccount, time: timedelta) -> None:
     async with asyncio.timeout(WITHIN_S):
         assert await TimeSkipper(account.shop.client).fast_forward(account.handle, time)
+
+
+async def skip_to_the_end(account: NewAccount) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        await TimeSkipper(account.shop.client).fast_forward(account.handle, 8 * DAY)
 
 
 async def test_a_sign_up_is_welcomed_once(shop: Shop) -> None:
@@ -129,6 +138,65 @@ async def test_a_mail_that_is_refused_for_good_is_not_repeated(shop: Shop) -> No
     assert await account.mails() == []
     history = (await account.history()).to_json()
     assert history.count("EVENT_TYPE_ACTIVITY_TASK_STARTED") == 1
+
+
+async def test_after_a_bounce_nobody_is_reminded_and_the_account_expires(shop: Shop) -> None:
+    email = f"bounces-{id(shop)}@example.com"
+    await shop.ledger.misbehave(email, "send", "decline")
+    account = await NewAccount.signed_up(shop, email)
+    await account.begun()
+
+    await skip_to_the_end(account)
+
+    assert await account.outcome() is AccountStatus.EXPIRED
+    assert await account.mails() == []
+
+
+async def test_with_mails_put_off_for_good_the_account_expires_when_the_links_do(shop: Shop) -> None:
+    email = f"put-off-{id(shop)}@example.com"
+    await shop.ledger.misbehave(email, "send", "unavailable", times=None)
+    account = NewAccount(shop, new_account_id(), email)
+    async with shop.engine.begin() as connection:
+        values = {"id": account.id, "email": email, "name": "Ada", "status": "pending", "created_at": datetime.now(UTC)}
+        await connection.execute(accounts.insert().values(values))
+    hours = WelcomeRules(reminders_after_s=(3_600, 2 * 3_600), expires_after_s=3 * 3_600)
+    await shop.client.start_workflow(
+        WelcomeWorkflow.run,
+        Welcome(account_id=account.id, rules=hours, signed_up_at=datetime.now(UTC)),
+        id=welcome_workflow_id(account.id),
+        task_queue=queues.ACCOUNTS,
+    )
+
+    await skip_to_the_end(account)
+
+    assert await account.outcome() is AccountStatus.EXPIRED
+    events = (await account.history()).events
+    took = events[-1].event_time.ToDatetime() - events[0].event_time.ToDatetime()
+    assert 3 * HOUR - timedelta(minutes=1) < took < 3 * HOUR + timedelta(minutes=1)
+    # A welcome and two reminders, each tried until the next one was due.
+    assert len([event for event in events if event.HasField("activity_task_scheduled_event_attributes")]) == 3
+    assert await account.mails() == []
+
+
+async def test_a_pending_owner_who_signs_up_again_gets_the_link(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+    await NewAccount.signed_up(shop, account.email)
+
+    welcome, taken = await account.until_mails("welcome", "address_taken")
+
+    assert token_in(taken) == token_in(welcome)
+
+
+async def test_a_confirmed_owner_gets_no_link_when_somebody_signs_up_again(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+    await account.confirm()
+    await NewAccount.signed_up(shop, account.email)
+
+    *_, taken = await account.until_mails("welcome", "address_taken")
+
+    assert "token=" not in taken["text"] + taken["html"]
 
 
 async def test_with_the_mail_server_away_for_an_hour_every_mail_arrives_in_the_end(shop: Shop) -> None:
