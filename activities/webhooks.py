@@ -44,45 +44,55 @@ class WebhookActivities:
         except EndpointBusy:
             raise _come_back() from None
         if isinstance(message, Settled):
-            return AttemptResult(status=message.status, response_status=message.response_status)
-        answered, retry_after_s = await self._send(message)
+            return AttemptResult(
+                status=message.status,
+                response_status=message.response_status,
+                retry_after_s=message.retry_after_s,
+            )
+        answered = await self._send(message)
         if not answered.succeeded:
             log.warning("webhook not delivered", response_status=answered.response_status, error=answered.error)
         status = await self.attempts.record(attempt, answered)
-        return AttemptResult(status=status, response_status=answered.response_status, retry_after_s=retry_after_s)
+        return AttemptResult(
+            status=status, response_status=answered.response_status, retry_after_s=answered.retry_after_s
+        )
 
     @activity.defn
     async def give_up_delivery(self, delivery: Deliver) -> DeliveryStatus:
         """End a delivery without a further attempt, unless it has ended; returns how it ended."""
         return await self.attempts.give_up(delivery.delivery_id)
 
-    async def _send(self, message: Message) -> tuple[Answered, float | None]:
-        """What the receiver said, and the pause in seconds that it asked for."""
+    async def _send(self, message: Message) -> Answered:
+        """What the receiver said, if anything."""
         signed = signed_headers(message.secrets, message.webhook_id, datetime.now(UTC), message.body)
         try:
             answer = await self.sender.send(
                 message.url, headers={"Content-Type": "application/json", **signed}, body=message.body
             )
         except UrlNotAllowed as refused:
-            return _unanswered(f"url_not_allowed: {refused}", 0), None
+            return _unanswered(message, f"url_not_allowed: {refused}", 0)
         except WebhookUnreachable as unreachable:
-            return _unanswered(unreachable.reason, unreachable.duration_ms), None
-        return _answered(answer), answer.retry_after_s if answer.status in MAY_ASK_FOR_A_PAUSE else None
+            return _unanswered(message, unreachable.reason, unreachable.duration_ms)
+        return _answered(message, answer)
 
 
-def _answered(answer: WebhookAnswer) -> Answered:
+def _answered(message: Message, answer: WebhookAnswer) -> Answered:
     succeeded = 200 <= answer.status < 300
     return Answered(
+        url=message.url,
         succeeded=succeeded,
         gone=answer.status == GONE,
         response_status=answer.status,
         duration_ms=answer.duration_ms,
         error=None if succeeded else f"the receiver answered {answer.status}",
+        retry_after_s=answer.retry_after_s if answer.status in MAY_ASK_FOR_A_PAUSE else None,
     )
 
 
-def _unanswered(error: str, duration_ms: int) -> Answered:
-    return Answered(succeeded=False, gone=False, response_status=None, duration_ms=duration_ms, error=error)
+def _unanswered(message: Message, error: str, duration_ms: int) -> Answered:
+    return Answered(
+        url=message.url, succeeded=False, gone=False, response_status=None, duration_ms=duration_ms, error=error
+    )
 
 
 def _come_back() -> ApplicationError:

@@ -178,6 +178,8 @@ class AccountRepository:
         """Erase an account and all that our tables know of its owner. False when there is none."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sign_ups).where(sign_ups.c.account_id == account_id))
+            own = select(webhook_endpoints.c.id).where(webhook_endpoints.c.owner == account_id)
+            await connection.execute(own.order_by(webhook_endpoints.c.id).with_for_update())
             await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.owner == account_id))
             deleted = await connection.execute(delete(accounts).where(accounts.c.id == account_id))
             if deleted.rowcount:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, text, update
+from sqlalchemy import ColumnElement, Row, case, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.ids import is_account_id
@@ -19,6 +19,8 @@ IN_FLIGHT = 10
 # Longer than an attempt takes; one that is lost with its worker keeps its place for so long.
 CLAIM_FOR = timedelta(seconds=30)
 DISABLED_AFTER = timedelta(days=5)
+# Longer than any pause of a delivery: failures further apart say nothing about the time between them.
+FAILURES_WITHIN = timedelta(hours=30)
 
 _others = deliveries.alias("others")
 # Claims are few: only those of attempts under way or lately lost are in the index that this reads.
@@ -61,17 +63,23 @@ class Settled:
 
     status: DeliveryStatus
     response_status: int | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What an attempt brought: a response's status, or the reason why there was none."""
+    """What an attempt at a URL brought: a response's status, or the reason why there was none.
 
+    `retry_after_s` is the pause that the receiver asked for.
+    """
+
+    url: str = field(repr=False)
     succeeded: bool
     gone: bool
     response_status: int | None
     duration_ms: int
     error: str | None
+    retry_after_s: float | None = None
 
 
 class AttemptRepository:
@@ -91,7 +99,7 @@ class AttemptRepository:
                 # Deleted, together with its endpoint.
                 return Settled(DeliveryStatus.FAILED)
             if row.status != DeliveryStatus.PENDING or row.attempts >= attempt.number:
-                return Settled(DeliveryStatus(row.status), row.response_status)
+                return Settled(DeliveryStatus(row.status), row.response_status, row.retry_after_s)
             if row.endpoint_status != EndpointStatus.ACTIVE:
                 await self._fail(connection, attempt.delivery_id, "the endpoint is disabled")
                 return Settled(DeliveryStatus.FAILED)
@@ -111,14 +119,27 @@ class AttemptRepository:
             status = DeliveryStatus.SUCCEEDED
         else:
             status = DeliveryStatus.FAILED if attempt.is_last or answered.gone else DeliveryStatus.PENDING
+        # Held from being deleted, in the order in which a deletion locks: the endpoint, then its deliveries.
+        held = (
+            select(endpoints.c.id)
+            .join(deliveries, deliveries.c.endpoint_id == endpoints.c.id)
+            .where(deliveries.c.id == attempt.delivery_id)
+            .with_for_update(read=True, key_share=True, of=endpoints)
+            .cte("held")
+        )
         async with self._engine.begin() as connection:
             endpoint_id = await connection.scalar(
                 update(deliveries)
-                .where(deliveries.c.id == attempt.delivery_id, deliveries.c.attempts < attempt.number)
+                .where(
+                    deliveries.c.id == attempt.delivery_id,
+                    deliveries.c.endpoint_id == held.c.id,
+                    deliveries.c.attempts < attempt.number,
+                )
                 .values(
                     status=status,
                     attempts=attempt.number,
                     response_status=answered.response_status,
+                    retry_after_s=answered.retry_after_s,
                     duration_ms=answered.duration_ms,
                     error=answered.error,
                     claimed_until=None,
@@ -128,12 +149,14 @@ class AttemptRepository:
             )
             if endpoint_id is None:
                 return await self._known(connection, attempt.delivery_id)
+            # What the URL of before has answered says nothing about the one of now.
+            tried = (endpoints.c.id == endpoint_id, endpoints.c.url == answered.url)
             if answered.succeeded:
-                await self._is_well(connection, endpoint_id)
+                await self._is_well(connection, *tried)
             elif answered.gone:
-                await self._disable(connection, endpoint_id, DisabledReason.GONE)
+                await self._disable(connection, DisabledReason.GONE, *tried)
             else:
-                await self._is_failing(connection, endpoint_id)
+                await self._is_failing(connection, endpoint_id, *tried)
         return status
 
     async def give_up(self, delivery_id: str) -> DeliveryStatus:
@@ -165,29 +188,31 @@ class AttemptRepository:
             .values(status=DeliveryStatus.FAILED, error=error, claimed_until=None, updated_at=func.now())
         )
 
-    async def _is_well(self, connection: AsyncConnection, endpoint_id: str) -> None:
+    async def _is_well(self, connection: AsyncConnection, *tried: ColumnElement[bool]) -> None:
         await connection.execute(
-            update(endpoints)
-            .where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_not(None))
-            .values(failing_since=None)
+            update(endpoints).where(*tried, endpoints.c.failing_since.is_not(None)).values(failing_since=None)
         )
 
-    async def _is_failing(self, connection: AsyncConnection, endpoint_id: str) -> None:
+    async def _is_failing(self, connection: AsyncConnection, endpoint_id: str, *tried: ColumnElement[bool]) -> None:
+        is_afresh = or_(endpoints.c.failing_since.is_(None), endpoints.c.last_failed_at < func.now() - FAILURES_WITHIN)
         await connection.execute(
             update(endpoints)
-            .where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_(None))
-            .values(failing_since=func.now())
+            .where(*tried)
+            .values(
+                failing_since=case((is_afresh, func.now()), else_=endpoints.c.failing_since),
+                last_failed_at=func.now(),
+            )
         )
         too_long = endpoints.c.failing_since <= func.now() - DISABLED_AFTER
-        if await self._disable(connection, endpoint_id, DisabledReason.FAILING, too_long):
+        if await self._disable(connection, DisabledReason.FAILING, *tried, too_long):
             await _tell_owner(connection, endpoint_id)
 
     async def _disable(
-        self, connection: AsyncConnection, endpoint_id: str, reason: DisabledReason, *conditions: ColumnElement[bool]
+        self, connection: AsyncConnection, reason: DisabledReason, *conditions: ColumnElement[bool]
     ) -> bool:
         disabled = await connection.execute(
             update(endpoints)
-            .where(endpoints.c.id == endpoint_id, endpoints.c.status == EndpointStatus.ACTIVE, *conditions)
+            .where(endpoints.c.status == EndpointStatus.ACTIVE, *conditions)
             .values(status=EndpointStatus.DISABLED, disabled_reason=reason, updated_at=func.now())
         )
         return bool(disabled.rowcount)

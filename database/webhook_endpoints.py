@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, literal, or_, select, text, update
+from sqlalchemy import Row, case, delete, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,7 +18,9 @@ MAX_ENDPOINTS = 100
 MAX_SECRETS = 5
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 
-_COLUMNS = [column for column in webhook_endpoints.c if column.name not in ("secrets", "failing_since")]
+_COLUMNS = [
+    column for column in webhook_endpoints.c if column.name not in ("secrets", "failing_since", "last_failed_at")
+]
 
 
 class TooManyEndpoints(Exception):
@@ -76,9 +78,13 @@ class EndpointRepository:
     async def change(self, endpoint_id: str, changes: Mapping[str, Any]) -> WebhookEndpoint | None:
         """Change url, event_types, description or status; None when the endpoint is gone.
 
-        Made active, it begins afresh: earlier failures are forgotten.
+        Made active, or with another URL, it begins afresh: earlier failures are forgotten.
         """
         values = dict(changes)
+        if "url" in values:
+            values["failing_since"] = case(
+                (webhook_endpoints.c.url == values["url"], webhook_endpoints.c.failing_since), else_=None
+            )
         match values.get("status"):
             case EndpointStatus.ACTIVE:
                 values |= {"disabled_reason": None, "failing_since": None}
@@ -128,6 +134,7 @@ class EndpointRepository:
                     set_={
                         "url": wanted.excluded.url,
                         "secrets": wanted.excluded.secrets,
+                        "failing_since": None,
                         "updated_at": func.now(),
                     },
                     where=changed,

@@ -3,21 +3,29 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 from standardwebhooks import WebhookVerificationError
 
 from contracts.webhooks import Attempt, DeliveryStatus, DisabledReason, EndpointStatus
+from database.tables import webhook_endpoints
 from database.webhook_attempts import Answered, AttemptRepository, Message, Settled
 from providers.webhook_signing import new_secret
 from tests.accounts import NewAccount
 from tests.endpoints import ShopEndpoint
 from tests.shop import WITHIN_S, Shop
-from tests.webhooks import answer, hook
+from tests.webhooks import Hook, answer, hook
 
 SCHEDULE_S = [5, 5 * 60, 30 * 60, *(hours * 60 * 60 for hours in (2, 5, 10, 14, 20, 24))]
 JITTER = 1.1
+
+
+def failed(receiver: Hook) -> Answered:
+    return Answered(url=receiver.url(), succeeded=False, gone=False, response_status=500, duration_ms=7, error="no")
 
 
 async def test_what_arrives_is_thin_and_verified_by_the_public_library(shop: Shop) -> None:
@@ -202,6 +210,67 @@ async def test_an_endpoint_made_active_again_begins_afresh(shop: Shop) -> None:
         await endpoint.delete()
 
 
+async def test_an_endpoint_with_another_url_begins_afresh(shop: Shop) -> None:
+    async with hook(answer(500)) as before, hook(answer(500)) as after:
+        endpoint = await ShopEndpoint.at(before, shop)
+        await (await endpoint.send()).attempted()
+        await endpoint.alter(failing_since=datetime.now(UTC) - timedelta(days=6))
+
+        await endpoint.repository.change(endpoint.id, {"url": after.url()})
+        await (await endpoint.send()).attempted()
+
+        assert (await endpoint.found()).status is EndpointStatus.ACTIVE
+        await endpoint.delete()
+
+
+async def test_two_failures_days_apart_are_not_days_of_failing(shop: Shop) -> None:
+    async with hook(answer(500)) as receiver:
+        endpoint = await ShopEndpoint.at(receiver, shop)
+        await (await endpoint.send()).attempted()
+        long_ago = datetime.now(UTC) - timedelta(days=6)
+        await endpoint.alter(failing_since=long_ago, last_failed_at=long_ago)
+
+        await (await endpoint.send()).attempted()
+
+        assert (await endpoint.found()).status is EndpointStatus.ACTIVE
+        await endpoint.delete()
+
+
+@pytest.mark.parametrize("late", [{"gone": True, "response_status": 410}, {}, {"succeeded": True}], ids=str)
+async def test_what_the_url_of_before_answers_late_says_nothing_of_the_one_of_now(
+    shop: Shop, late: dict[str, Any]
+) -> None:
+    attempts = AttemptRepository(shop.engine)
+    long_ago = datetime.now(UTC) - timedelta(days=6)
+    async with hook() as before, hook() as now:
+        endpoint = await ShopEndpoint.at(before, shop)
+        delivery = await endpoint.begin()
+        await endpoint.alter(url=now.url(), failing_since=long_ago)
+
+        await attempts.record(
+            Attempt(delivery_id=delivery.id, number=1, is_last=False), replace(failed(before), **late)
+        )
+
+        assert (await endpoint.found()).status is EndpointStatus.ACTIVE
+        async with shop.engine.connect() as connection:
+            since = select(webhook_endpoints.c.failing_since).where(webhook_endpoints.c.id == endpoint.id)
+            assert await connection.scalar(since) == long_ago
+
+
+async def test_an_endpoint_can_be_deleted_while_its_attempts_are_recorded(shop: Shop) -> None:
+    attempts = AttemptRepository(shop.engine)
+    for _ in range(20):
+        async with hook() as receiver:
+            endpoint = await ShopEndpoint.at(receiver, shop)
+            begun = [await endpoint.begin() for _ in range(6)]
+            recording = [
+                attempts.record(Attempt(delivery_id=delivery.id, number=1, is_last=False), failed(receiver))
+                for delivery in begun
+            ]
+
+            await asyncio.gather(*recording[:3], endpoint.delete(), *recording[3:])
+
+
 async def test_a_delivery_that_an_operator_cancels_has_failed(shop: Shop) -> None:
     async with hook(answer(500)) as receiver:
         endpoint = await ShopEndpoint.at(receiver, shop)
@@ -257,12 +326,13 @@ async def test_an_attempt_that_was_recorded_is_not_made_again(shop: Shop) -> Non
         endpoint = await ShopEndpoint.at(receiver, shop)
         delivery = await endpoint.begin()
         attempt = Attempt(delivery_id=delivery.id, number=1, is_last=False)
-        failure = Answered(succeeded=False, gone=False, response_status=500, duration_ms=7, error="no")
+        failure = replace(failed(receiver), response_status=429, retry_after_s=3_600.0)
 
         for _ in range(2):
             assert await attempts.record(attempt, failure) is DeliveryStatus.PENDING
 
-        assert await attempts.begin(attempt) == Settled(DeliveryStatus.PENDING, 500)
+        # With the pause that was asked for: the worker may be killed before its workflow hears of it.
+        assert await attempts.begin(attempt) == Settled(DeliveryStatus.PENDING, 429, 3_600.0)
         assert (await delivery.listed()).attempts == 1
         assert isinstance(await attempts.begin(Attempt(delivery_id=delivery.id, number=2, is_last=False)), Message)
 
