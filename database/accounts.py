@@ -31,7 +31,7 @@ class ResentLately(Exception):
 
 @dataclass(frozen=True)
 class SignUp:
-    """A sign-up as asked for; the hashes stand for its idempotency key, if it has one, and its request."""
+    """A sign-up as asked for; the hashes stand for its idempotency key, if it has one, and its request under it."""
 
     account_id: str
     email: str

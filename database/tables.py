@@ -247,7 +247,12 @@ inbound_events = Table(
     Column("provider", String(16), primary_key=True),
     Column("event_id", Text, primary_key=True, comment="the provider's"),
     Column("type", Text, nullable=False),
-    Column("body", Text, nullable=False, comment="JSON as it came; jsonb would refuse an escaped NUL"),
+    Column(
+        "body",
+        Text,
+        nullable=False,
+        comment="JSON as it came; jsonb would refuse an escaped NUL",
+    ),
     Column("received_at", INSTANT, nullable=False, server_default=func.now()),
     Column("processed_at", INSTANT),
 )
