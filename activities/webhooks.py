@@ -1,5 +1,6 @@
 """The attempts of webhook deliveries."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -7,14 +8,17 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.waiting_lines import WaitingLines
 from contracts.webhooks import Attempt, AttemptResult, Deliver, DeliveryStatus
 from database.webhook_attempts import Answered, AttemptRepository, EndpointBusy, Message, Settled
 from providers.webhook_sender import WebhookAnswer, WebhookSender, WebhookUnreachable
 from providers.webhook_signing import signed_headers
 from providers.webhook_urls import UrlNotAllowed
 
-# Attempts that found their endpoint busy come back after this, tripling: soon when its receiver is quick, and hardly
-# ever when it hangs, or they would keep the worker from the other endpoints.
+# For so long an attempt waits in line for one of its endpoint's places: enough where the receiver is quick.
+IN_LINE_S = 1.0
+# Those that got none come back after this, tripling: soon when the receiver is quick after all, and hardly ever when it
+# hangs, or they would keep the worker from the other endpoints.
 BUSY_FIRST_S = 0.5
 BUSY_FACTOR = 3
 BUSY_LONGEST_S = 30.0
@@ -31,6 +35,7 @@ class WebhookActivities:
     def __init__(self, attempts: AttemptRepository, sender: WebhookSender) -> None:
         self.attempts = attempts
         self.sender = sender
+        self.lines = WaitingLines()
 
     @activity.defn
     async def attempt_delivery(self, attempt: Attempt) -> AttemptResult:
@@ -39,10 +44,7 @@ class WebhookActivities:
         A repeat after the worker was lost may send it twice, under the same webhook-id; once recorded it is not sent
         again. Raises endpoint_busy, which counts as no attempt and is retried.
         """
-        try:
-            message = await self.attempts.begin(attempt)
-        except EndpointBusy:
-            raise _come_back() from None
+        message = await self._begin(attempt)
         if isinstance(message, Settled):
             return AttemptResult(
                 status=message.status,
@@ -53,6 +55,7 @@ class WebhookActivities:
         if not answered.succeeded:
             log.warning("webhook not delivered", response_status=answered.response_status, error=answered.error)
         status = await self.attempts.record(attempt, answered)
+        self.lines.left(message.endpoint_id)
         return AttemptResult(
             status=status, response_status=answered.response_status, retry_after_s=answered.retry_after_s
         )
@@ -61,6 +64,16 @@ class WebhookActivities:
     async def give_up_delivery(self, delivery: Deliver) -> DeliveryStatus:
         """End a delivery without a further attempt, unless it has ended; returns how it ended."""
         return await self.attempts.give_up(delivery.delivery_id)
+
+    async def _begin(self, attempt: Attempt) -> Message | Settled:
+        """Take one of the endpoint's places, waiting for one a moment. Raises endpoint_busy."""
+        until = asyncio.get_running_loop().time() + IN_LINE_S
+        while True:
+            try:
+                return await self.attempts.begin(attempt)
+            except EndpointBusy as busy:
+                if not await self.lines.wait(busy.endpoint_id, until):
+                    raise _come_back() from None
 
     async def _send(self, message: Message) -> Answered:
         """What the receiver said, if anything."""

@@ -46,11 +46,16 @@ _LOAD = select(
 class EndpointBusy(Exception):
     """As many attempts as may be are under way to this endpoint."""
 
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(endpoint_id)
+        self.endpoint_id = endpoint_id
+
 
 @dataclass(frozen=True)
 class Message:
     """What an attempt sends, where to, and signed with which secrets."""
 
+    endpoint_id: str
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     webhook_id: str
@@ -104,9 +109,10 @@ class AttemptRepository:
                 await self._fail(connection, attempt.delivery_id, "the endpoint is disabled")
                 return Settled(DeliveryStatus.FAILED)
             if row.in_flight >= IN_FLIGHT or not await self._claim(connection, row):
-                raise EndpointBusy
+                raise EndpointBusy(row.endpoint_id)
         now = datetime.now(UTC)
         return Message(
+            endpoint_id=row.endpoint_id,
             url=row.url,
             secrets=tuple(entry["secret"] for entry in row.secrets if is_valid(entry, now)),
             webhook_id=row.webhook_id,
