@@ -11,6 +11,7 @@ from temporalio.testing import TimeSkipper
 from contracts import queues
 from contracts.accounts import AccountStatus, Welcome, WelcomeRules
 from contracts.ids import new_account_id, welcome_workflow_id
+from database.accounts import ResentLately
 from database.tables import accounts
 from tests.accounts import NewAccount, kinds_of, token_in
 from tests.shop import WITHIN_S, Shop
@@ -93,6 +94,40 @@ async def test_a_resent_link_is_a_mail_of_its_own(shop: Shop) -> None:
     first, second = await account.until_mails("welcome", "resend")
     assert token_in(first) == token_in(second)
     assert first["subject"] == second["subject"]
+
+
+async def test_a_link_is_resent_again_after_sixty_seconds(shop: Shop) -> None:
+    account = await NewAccount.signed_up(shop)
+    await account.until_mails("welcome")
+    assert await account.repository.resend(account.id)
+
+    async def resent(seconds_ago: int) -> None:
+        async with shop.engine.begin() as connection:
+            at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+            await connection.execute(accounts.update().where(accounts.c.id == account.id).values(resent_at=at))
+
+    await resent(seconds_ago=50)
+    with pytest.raises(ResentLately):
+        await account.repository.resend(account.id)
+    await resent(seconds_ago=61)
+    assert await account.repository.resend(account.id)
+
+    mails = await account.until_mails("welcome", "resend", "resend")
+    assert len({mail["message_id"] for mail in mails}) == 3
+
+
+async def test_whichever_of_confirmation_and_expiry_comes_first_counts_everywhere(shop: Shop) -> None:
+    for _ in range(10):
+        account = await NewAccount.signed_up(shop)
+        await account.until_mails("welcome")
+
+        await asyncio.gather(skip_to_the_end(account), account.confirm())
+
+        outcome = await account.outcome()
+        kept = await account.repository.find(account.id)
+        assert kept is not None
+        assert kept.status is outcome
+        assert outcome in (AccountStatus.CONFIRMED, AccountStatus.EXPIRED)
 
 
 async def test_a_deleted_account_gets_no_further_mail(shop: Shop) -> None:
@@ -203,14 +238,14 @@ async def test_with_the_mail_server_away_for_an_hour_every_mail_arrives_in_the_e
     emails = [f"away-{number}-{id(shop)}@example.com" for number in range(5)]
     for email in emails:
         await shop.ledger.misbehave(email, "send", "unavailable", times=None)
-    accounts = [await NewAccount.signed_up(shop, email) for email in emails]
-    for account in accounts:
+    waiting = [await NewAccount.signed_up(shop, email) for email in emails]
+    for account in waiting:
         await account.begun()
         await skip(account, HOUR)
         assert await account.mails() == []
 
     await shop.ledger.behave()
-    for account in accounts:
+    for account in waiting:
         await skip(account, timedelta(minutes=6))
         await account.until_mails("welcome")
 

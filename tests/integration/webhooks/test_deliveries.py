@@ -81,6 +81,18 @@ async def test_no_answer_is_a_failure_told_without_the_url(shop: Shop) -> None:
     assert delivery.error == "the connection failed: Connection refused"
 
 
+async def test_a_receiver_has_twenty_seconds(shop: Shop) -> None:
+    async with hook() as receiver:
+        receiver.answering.clear()
+        endpoint = await ShopEndpoint.at(receiver, shop)
+        delivery = await (await endpoint.send()).attempted()
+        await endpoint.delete()
+
+    assert delivery.error == "no whole answer within 20 s"
+    assert delivery.duration_ms is not None
+    assert 20_000 <= delivery.duration_ms < 25_000
+
+
 async def test_a_url_that_is_not_allowed_any_more_is_not_called(shop: Shop) -> None:
     async with hook() as receiver:
         endpoint = await ShopEndpoint.at(receiver, shop)
