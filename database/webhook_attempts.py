@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.ids import is_account_id
@@ -13,7 +13,7 @@ from contracts.webhooks import Attempt, DeliveryStatus, DisabledReason, Endpoint
 from database.outbox import put
 from database.tables import webhook_deliveries as deliveries
 from database.tables import webhook_endpoints as endpoints
-from database.webhook_endpoints import is_valid
+from database.webhook_endpoints import is_valid, lock
 
 IN_FLIGHT = 10
 # Longer than an attempt takes; one that is lost with its worker keeps its place for so long.
@@ -173,9 +173,7 @@ class AttemptRepository:
 
     async def _claim(self, connection: AsyncConnection, row: Row[Any]) -> bool:
         """Take one of the endpoint's places, if there is one left by now."""
-        await connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:endpoint_id, 0))"), {"endpoint_id": row.endpoint_id}
-        )
+        await lock(connection, row.endpoint_id)
         claimed = await connection.execute(
             update(deliveries)
             .where(deliveries.c.id == row.id, _IN_FLIGHT < IN_FLIGHT)

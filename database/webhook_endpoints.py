@@ -39,7 +39,7 @@ class EndpointRepository:
         """Raises TooManyEndpoints."""
         async with self._engine.begin() as connection:
             # One at a time for an owner, or the count would be of no use.
-            await _lock(connection, f"endpoints of {owner}")
+            await lock(connection, f"endpoints of {owner}")
             same_owner = webhook_endpoints.c.owner.is_not_distinct_from(literal(owner))
             count = await connection.scalar(select(func.count()).select_from(webhook_endpoints).where(same_owner))
             if (count or 0) >= MAX_ENDPOINTS:
@@ -153,7 +153,7 @@ class EndpointRepository:
         return _endpoint(row) if row is not None else None
 
 
-async def _lock(connection: AsyncConnection, name: str) -> None:
+async def lock(connection: AsyncConnection, name: str) -> None:
     """Hold a lock of this name until the transaction ends."""
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 
