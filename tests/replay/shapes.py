@@ -150,6 +150,7 @@ SHAPES: dict[str, Shape] = {
         parked_undoing_and_resolved,
         welcome_shapes.welcomed_and_confirmed,
         welcome_shapes.welcomed_reminded_and_expired,
+        welcome_shapes.bounced_and_expired,
         welcome_shapes.welcomed_resent_and_deleted,
         welcome_shapes.told_that_the_address_is_taken,
         delivery_shapes.delivered,

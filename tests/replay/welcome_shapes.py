@@ -8,7 +8,7 @@ from typing import Any
 from temporalio.client import WorkflowHandle, WorkflowHistory
 from temporalio.testing import TimeSkipper
 
-from tests.accounts import NewAccount
+from tests.accounts import NewAccount, new_address
 from tests.shop import WITHIN_S, Shop
 
 BEYOND_ITS_END = timedelta(days=8)
@@ -38,6 +38,16 @@ async def welcomed_and_confirmed(shop: Shop) -> NewAccount:
 async def welcomed_reminded_and_expired(shop: Shop) -> NewAccount:
     account = await NewAccount.signed_up(shop)
     await account.until_mails("welcome")
+    async with asyncio.timeout(WITHIN_S):
+        await TimeSkipper(shop.client).fast_forward(account.handle, BEYOND_ITS_END)
+    return account
+
+
+async def bounced_and_expired(shop: Shop) -> NewAccount:
+    email = new_address()
+    await shop.ledger.misbehave(email, "send", "decline")
+    account = await NewAccount.signed_up(shop, email)
+    await account.begun()
     async with asyncio.timeout(WITHIN_S):
         await TimeSkipper(shop.client).fast_forward(account.handle, BEYOND_ITS_END)
     return account
