@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import event, select
@@ -12,7 +13,7 @@ from contracts.ids import new_account_id
 from database.accounts import AccountRepository, SignUp
 from database.engine import create_engine
 from database.tables import outbox
-from tests.accounts import NewAccount, kinds_of
+from tests.accounts import NewAccount, kinds_of, new_address
 from tests.shop import Shop
 from tests.stack_session import RunningStack
 
@@ -59,3 +60,29 @@ async def test_an_error_of_the_database_quotes_neither_address_nor_name(stack: R
     assert "INSERT INTO" in str(raised.value)
     for secret in ("ada@", "Lovelace", too_long):
         assert secret not in str(raised.value)
+
+
+async def test_a_taken_address_takes_the_same_statements_as_a_fresh_one(shop: Shop, stack: RunningStack) -> None:
+    owner = await NewAccount.signed_up(shop)
+    engine = create_engine(stack.database_url, connections=1, application_name="test")
+    statements: list[str] = []
+
+    def seen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    async def asked_for(email: str) -> list[str]:
+        statements.clear()
+        await AccountRepository(engine).sign_up(
+            SignUp(new_account_id(), email, "Ada", datetime.now(UTC), key_hash=uuid4().hex, request_hash="0" * 64)
+        )
+        return list(statements)
+
+    try:
+        await asked_for(new_address())  # the first one opens the connection
+        event.listen(engine.sync_engine, "before_cursor_execute", seen)
+        fresh, taken = await asked_for(new_address()), await asked_for(owner.email)
+    finally:
+        await engine.dispose()
+
+    assert len(fresh) == 4
+    assert taken == fresh

@@ -8,27 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.testing import TimeSkipper
 
-from contracts import queues
-from contracts.accounts import AccountStatus, Welcome, WelcomeRules
-from contracts.ids import new_account_id, welcome_workflow_id
+from contracts.accounts import AccountStatus
 from database.accounts import ResentLately
 from database.tables import accounts
 from tests.accounts import NewAccount, kinds_of, token_in
 from tests.shop import WITHIN_S, Shop
-from workflows.welcome import WelcomeWorkflow
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-
-
-async def skip(account: NewAccount, time: timedelta) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        assert await TimeSkipper(account.shop.client).fast_forward(account.handle, time)
-
-
-async def skip_to_the_end(account: NewAccount) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        await TimeSkipper(account.shop.client).fast_forward(account.handle, 8 * DAY)
 
 
 async def test_a_sign_up_is_welcomed_once(shop: Shop) -> None:
@@ -56,11 +43,11 @@ async def test_reminders_come_after_one_day_and_three_and_the_account_expires_af
     account = await NewAccount.signed_up(shop)
     await account.until_mails("welcome")
 
-    await skip(account, DAY - HOUR)
+    await account.skip(DAY - HOUR)
     assert kinds_of(await account.mails()) == ["welcome"]
-    await skip(account, 2 * HOUR)
+    await account.skip(2 * HOUR)
     await account.until_mails("welcome", "reminder")
-    await skip(account, 2 * DAY)
+    await account.skip(2 * DAY)
     mails = await account.until_mails("welcome", "reminder", "reminder")
     assert len({mail["message_id"] for mail in mails}) == 3
     assert await account.handle.query("status") == AccountStatus.PENDING
@@ -77,7 +64,7 @@ async def test_reminders_come_after_one_day_and_three_and_the_account_expires_af
 async def test_a_confirmation_after_a_reminder_counts(shop: Shop) -> None:
     account = await NewAccount.signed_up(shop)
     await account.until_mails("welcome")
-    await skip(account, DAY + HOUR)
+    await account.skip(DAY + HOUR)
     await account.until_mails("welcome", "reminder")
 
     await account.confirm()
@@ -121,7 +108,7 @@ async def test_whichever_of_confirmation_and_expiry_comes_first_counts_everywher
         account = await NewAccount.signed_up(shop)
         await account.until_mails("welcome")
 
-        await asyncio.gather(skip_to_the_end(account), account.confirm())
+        await asyncio.gather(account.skip_to_the_end(), account.confirm())
 
         outcome = await account.outcome()
         kept = await account.repository.find(account.id)
@@ -138,79 +125,6 @@ async def test_a_deleted_account_gets_no_further_mail(shop: Shop) -> None:
 
     assert await account.outcome() is None
     assert kinds_of(await account.mails()) == ["welcome"]
-
-
-@pytest.mark.parametrize("behaviour", ["rate_limit", "error_before", "unavailable"])
-async def test_a_mail_that_is_put_off_is_sent_again(shop: Shop, behaviour: str) -> None:
-    email = f"{behaviour}-{id(shop)}@example.com"
-    await shop.ledger.misbehave(email, "send", behaviour, times=2)
-
-    account = await NewAccount.signed_up(shop, email)
-
-    await account.until_mails("welcome")
-
-
-async def test_a_mail_whose_answer_was_lost_is_repeated_as_the_same_mail(shop: Shop) -> None:
-    email = f"lost-{id(shop)}@example.com"
-    await shop.ledger.misbehave(email, "send", "error_after")
-
-    account = await NewAccount.signed_up(shop, email)
-
-    first, second = await account.until_mails("welcome", "welcome")
-    assert first["message_id"] == second["message_id"]
-
-
-async def test_a_mail_that_is_refused_for_good_is_not_repeated(shop: Shop) -> None:
-    email = f"bounced-{id(shop)}@example.com"
-    await shop.ledger.misbehave(email, "send", "decline", times=None)
-
-    account = await NewAccount.signed_up(shop, email)
-    await account.begun()
-    # The next thing that it does is done, so the first mail is over.
-    await account.confirm()
-
-    assert await account.outcome() is AccountStatus.CONFIRMED
-    assert await account.mails() == []
-    history = (await account.history()).to_json()
-    assert history.count("EVENT_TYPE_ACTIVITY_TASK_STARTED") == 1
-
-
-async def test_after_a_bounce_nobody_is_reminded_and_the_account_expires(shop: Shop) -> None:
-    email = f"bounces-{id(shop)}@example.com"
-    await shop.ledger.misbehave(email, "send", "decline")
-    account = await NewAccount.signed_up(shop, email)
-    await account.begun()
-
-    await skip_to_the_end(account)
-
-    assert await account.outcome() is AccountStatus.EXPIRED
-    assert await account.mails() == []
-
-
-async def test_with_mails_put_off_for_good_the_account_expires_when_the_links_do(shop: Shop) -> None:
-    email = f"put-off-{id(shop)}@example.com"
-    await shop.ledger.misbehave(email, "send", "unavailable", times=None)
-    account = NewAccount(shop, new_account_id(), email)
-    async with shop.engine.begin() as connection:
-        values = {"id": account.id, "email": email, "name": "Ada", "status": "pending", "created_at": datetime.now(UTC)}
-        await connection.execute(accounts.insert().values(values))
-    hours = WelcomeRules(reminders_after_s=(3_600, 2 * 3_600), expires_after_s=3 * 3_600)
-    await shop.client.start_workflow(
-        WelcomeWorkflow.run,
-        Welcome(account_id=account.id, rules=hours, signed_up_at=datetime.now(UTC)),
-        id=welcome_workflow_id(account.id),
-        task_queue=queues.ACCOUNTS,
-    )
-
-    await skip_to_the_end(account)
-
-    assert await account.outcome() is AccountStatus.EXPIRED
-    events = (await account.history()).events
-    took = events[-1].event_time.ToDatetime() - events[0].event_time.ToDatetime()
-    assert 3 * HOUR - timedelta(minutes=1) < took < 3 * HOUR + timedelta(minutes=1)
-    # A welcome and two reminders, each tried until the next one was due.
-    assert len([event for event in events if event.HasField("activity_task_scheduled_event_attributes")]) == 3
-    assert await account.mails() == []
 
 
 async def test_a_pending_owner_who_signs_up_again_gets_the_link(shop: Shop) -> None:
@@ -232,22 +146,6 @@ async def test_a_confirmed_owner_gets_no_link_when_somebody_signs_up_again(shop:
     *_, taken = await account.until_mails("welcome", "address_taken")
 
     assert "token=" not in taken["text"] + taken["html"]
-
-
-async def test_with_the_mail_server_away_for_an_hour_every_mail_arrives_in_the_end(shop: Shop) -> None:
-    emails = [f"away-{number}-{id(shop)}@example.com" for number in range(5)]
-    for email in emails:
-        await shop.ledger.misbehave(email, "send", "unavailable", times=None)
-    waiting = [await NewAccount.signed_up(shop, email) for email in emails]
-    for account in waiting:
-        await account.begun()
-        await skip(account, HOUR)
-        assert await account.mails() == []
-
-    await shop.ledger.behave()
-    for account in waiting:
-        await skip(account, timedelta(minutes=6))
-        await account.until_mails("welcome")
 
 
 async def test_no_history_holds_an_address_a_name_or_a_text(shop: Shop) -> None:
