@@ -29,6 +29,7 @@ from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
 from activities.orders import OrderActivities
+from activities.outbox_relay import CONNECTIONS as RELAY_CONNECTIONS
 from activities.outbox_relay import OutboxRelay, in_turn
 from activities.payment_events import PaymentEvents
 from activities.payments import PaymentActivities
@@ -196,7 +197,13 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         OutboxKind.EVENT: in_turn(fan_out.event, account_outbox.order_event),
         OutboxKind.INBOUND_EVENT: inbound.handle,
     }
-    relay = OutboxRelay(Outbox(engine), handlers, meter)
+    # Of its own, too: rows that hang keep their connections.
+    relay_engine = create_engine(
+        DatabaseSettings().database_url.get_secret_value(),
+        connections=RELAY_CONNECTIONS,
+        application_name="followthrough outbox",
+    )
+    relay = OutboxRelay(Outbox(relay_engine), handlers, meter)
 
     order_activities: list[Callable[..., Any]] = [
         orders.reserve,
@@ -224,6 +231,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     async with contextlib.AsyncExitStack() as running:
         running.push_async_callback(engine.dispose)
         running.push_async_callback(webhook_engine.dispose)
+        running.push_async_callback(relay_engine.dispose)
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
         for worker in (

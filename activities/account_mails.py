@@ -12,6 +12,8 @@ from contracts.orders import Order, OrderStatus
 
 # Workflows import this module for its signatures; what it needs to run stays out of them.
 if TYPE_CHECKING:
+    from email.message import EmailMessage
+
     from activities.email.messages import AccountMailWriter
     from database.accounts import AccountRepository
     from database.mails import MailRepository
@@ -42,7 +44,8 @@ class AccountMailActivities:
     async def send_account_mail(self, mail: AccountMail) -> MailOutcome:
         """Send a mail to an account's owner, unless the account is gone or what the mail asks for was done.
 
-        A mail that its server refuses for good is recorded as bounced. Raises mail_deferred, which is retried.
+        A mail that its server refuses for good is recorded as bounced. Raises mail_deferred and mail_not_written, which
+        are retried.
         """
         message_id = self.writer.message_id(mail)
         known = await self.mails.outcome(message_id)
@@ -54,7 +57,7 @@ class AccountMailActivities:
         if account is None or not _is_wanted(mail, account, order):
             return MailOutcome.UNWANTED
         try:
-            await self.mailer.send(self.writer.write(mail, account, order))
+            await self.mailer.send(self._written(mail, account, order))
             outcome = MailOutcome.SENT
         except MailBounced as bounced:
             log.warning("mail bounced", kind=mail.kind, reason=str(bounced))
@@ -66,11 +69,25 @@ class AccountMailActivities:
         await self.mails.record(message_id, outcome)
         return outcome
 
+    def _written(self, mail: AccountMail, account: Account, order: Order | None) -> "EmailMessage":
+        try:
+            message = self.writer.write(mail, account, order)
+            # Headers are written, and may be found wrong, no earlier than this.
+            message.as_bytes()
+            return message
+        except Exception as error:
+            # A bug of ours, which a deploy can mend. Its text may quote name and address, and would be in histories.
+            raise ApplicationError(
+                f"the mail cannot be written ({type(error).__name__})", type="mail_not_written"
+            ) from None
+
 
 def _is_wanted(mail: AccountMail, account: Account, order: Order | None) -> bool:
     """Whether there is still a reason for it: an address is confirmed once, and an order may have been undone."""
-    if mail.kind is MailKind.ADDRESS_TAKEN:
-        return True
-    if mail.kind in (MailKind.ORDER_CONFIRMATION, MailKind.SHIPPING_NOTICE):
-        return order is not None and order.status not in (OrderStatus.REJECTED, OrderStatus.CANCELLED)
-    return account.status is AccountStatus.PENDING
+    match mail.kind:
+        case MailKind.WELCOME | MailKind.REMINDER | MailKind.RESEND:
+            return account.status is AccountStatus.PENDING
+        case MailKind.ORDER_CONFIRMATION | MailKind.SHIPPING_NOTICE:
+            return order is not None and order.status not in (OrderStatus.REJECTED, OrderStatus.CANCELLED)
+        case MailKind.ADDRESS_TAKEN | MailKind.ENDPOINT_DISABLED:
+            return True

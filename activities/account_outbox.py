@@ -1,15 +1,13 @@
 """What follows from changes of accounts: their welcome is started, and hears of what it has to know."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.outbox_relay import Handler
+from activities.process_starts import RPC_TIMEOUT, start_once
 from contracts import queues
 from contracts.accounts import Welcome
 from contracts.ids import is_account_id, welcome_workflow_id
@@ -17,13 +15,10 @@ from contracts.mail import AccountMail, MailKind
 from contracts.outbox import OutboxKind, OutboxRow
 from contracts.webhooks import WebhookEvent, WebhookEventType
 
-# After a kill of the worker its tasks go to the next one this soon.
-TASK_TIMEOUT = timedelta(seconds=2)
 ORDER_MAILS: Mapping[str, MailKind] = {
     WebhookEventType.ORDER_ACCEPTED: MailKind.ORDER_CONFIRMATION,
     WebhookEventType.SHIPMENT_SHIPPED: MailKind.SHIPPING_NOTICE,
 }
-RPC_TIMEOUT = timedelta(seconds=5)
 
 
 class AccountOutbox:
@@ -45,7 +40,8 @@ class AccountOutbox:
 
     async def created(self, row: OutboxRow) -> None:
         account_id = row.payload["account_id"]
-        await self._start("Welcome", Welcome(account_id=account_id), welcome_workflow_id(account_id))
+        welcome = Welcome(account_id=account_id, signed_up_at=row.created_at)
+        await self._start("Welcome", welcome, welcome_workflow_id(account_id))
 
     async def address_taken(self, row: OutboxRow) -> None:
         """Tell the owner; once a day at most, or a stranger could fill the mailbox."""
@@ -76,19 +72,7 @@ class AccountOutbox:
         await self._start("AccountMail", mail, f"mail/{mail.message_key}")
 
     async def _start(self, workflow: str, argument: Any, workflow_id: str) -> None:
-        try:
-            await self._client.start_workflow(
-                workflow,
-                argument,
-                id=workflow_id,
-                task_queue=queues.ACCOUNTS,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                task_timeout=TASK_TIMEOUT,
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except WorkflowAlreadyStartedError:
-            return
+        await start_once(self._client, workflow, argument, workflow_id, task_queue=queues.ACCOUNTS)
 
     async def _signal(self, row: OutboxRow, signal: str, *args: Any) -> None:
         handle = self._client.get_workflow_handle(welcome_workflow_id(row.payload["account_id"]))

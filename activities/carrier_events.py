@@ -7,7 +7,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.ids import shipment_workflow_id
-from contracts.inbound import InboundEvent
+from contracts.inbound import InboundEvent, Processing
 from contracts.shipments import TrackedShipment, TrackingStep
 from database.shipments import ShipmentRepository
 from providers.carrier_events import read_event
@@ -30,32 +30,32 @@ class CarrierEvents:
         self._shipments = shipments
         self._temporal = temporal
 
-    async def process(self, event: InboundEvent, handed_over_at: datetime) -> bool:
+    async def process(self, event: InboundEvent, handed_over_at: datetime) -> Processing:
         """Do what follows from an event, or raise to have it tried again.
 
-        False for one of a shipment that our books don't have: it stays as it is, and is handed over again by the
-        booking of its shipment.
+        Those wait that are of a shipment that our books don't have: they are handed over again by the booking of their
+        shipment.
         """
         try:
             step = read_event(event)
         except ValueError as error:
             # It will be no more readable the next time, and it is kept.
             log.error("carrier event not understood", type=event.type, error=type(error).__name__)
-            return True
+            return Processing.UNKNOWN
         if step is None:
-            return True
+            return Processing.UNKNOWN
         since, shipment = await self._shipments.keep(step)
         is_early = datetime.now(UTC) - max(since, handed_over_at) < PATIENCE
         if shipment is None:
             if is_early:
                 raise TooEarly(f"our books do not have {step.carrier_id}")
-            return False
+            return Processing.WAITS
         if not await self._tell(shipment, step):
             if is_early and not shipment.status.is_final:
                 raise TooEarly(f"nobody follows {shipment.fulfilment_id} yet")
             # Its workflow is over. There is nobody to hear of it but our books.
             await self._shipments.settle(shipment.carrier_id)
-        return True
+        return Processing.DONE
 
     async def _tell(self, shipment: TrackedShipment, step: TrackingStep) -> bool:
         """Whether there is a workflow to tell."""

@@ -4,7 +4,7 @@ from structlog.contextvars import bound_contextvars
 
 from activities.carrier_events import CarrierEvents
 from activities.payment_events import PaymentEvents
-from contracts.inbound import InboundProvider
+from contracts.inbound import InboundProvider, Processing
 from contracts.outbox import OutboxRow
 from database.inbound import InboundRepository
 
@@ -25,8 +25,13 @@ class InboundEvents:
         with bound_contextvars(provider=event.provider, event_id=event.id):
             match event.provider:
                 case InboundProvider.PAYMENTS:
-                    await self._payments.process(event)
+                    processing = await self._payments.process(event)
                 case InboundProvider.CARRIER:
-                    if not await self._carrier.process(event, row.created_at):
-                        return
-        await self._events.processed(event)
+                    processing = await self._carrier.process(event, row.created_at)
+        match processing:
+            case Processing.DONE:
+                await self._events.done(event)
+            case Processing.UNKNOWN:
+                await self._events.ignored(event)
+            case Processing.WAITS:
+                return

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Self
 
 import asyncpg
@@ -14,12 +15,17 @@ from temporalio.common import MetricMeter
 from contracts.outbox import OutboxRow
 from database.outbox import Outbox
 
-BATCH = 50
+BATCH = 20
+BATCHES_AT_ONCE = 4
+# A batch is waited for, so that the next one is larger, but not for longer: a row that hangs delays its own batch.
+NEXT_BATCH_AFTER_S = 0.1
+# A connection for each batch under way, one to listen, and one to look at the lag.
+CONNECTIONS = BATCHES_AT_ONCE + 2
 DONE_WITHIN_S = 10.0
 # A notification can be lost with the connection that waits for it.
 LOOK_EVERY_S = 1.0
 TRY_AGAIN_AFTER_S = 1.0
-TRY_AGAIN_AT_LEAST_EVERY_S = 5.0
+TRY_AGAIN_AT_LEAST_EVERY_S = 30.0
 
 Handler = Callable[[OutboxRow], Awaitable[None]]
 
@@ -52,7 +58,8 @@ class PutOff:
 class OutboxRelay:
     """Does each row by the handler of its kind, which may see a row twice: after a crash before it was deleted.
 
-    Several relays share the work; the rows of an aggregate are done in order all the same.
+    Several relays share the work; the rows of an aggregate are done in order all the same. Rows that could not be done
+    go by themselves the next time, behind those that nobody has tried yet.
     """
 
     def __init__(self, outbox: Outbox, handlers: Mapping[str, Handler], meter: MetricMeter) -> None:
@@ -67,41 +74,83 @@ class OutboxRelay:
 
     async def run(self) -> None:
         """Work until cancelled; an outage of Postgres is waited out."""
+        async with asyncio.TaskGroup() as parts:
+            for part in (self._listen, self._look_at_lag, self._relay):
+                parts.create_task(part())
+
+    async def _listen(self) -> None:
         while True:
-            try:
-                async with self._outbox.heard(self._heard.set) as connection:
-                    while not connection.is_closed():
-                        await self._work()
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                log.warning("the outbox cannot be read", error=type(error).__name__)
+            with _outages_waited_out():
+                await self._outbox.hear(self._heard.set)
             await asyncio.sleep(TRY_AGAIN_AFTER_S)
 
-    async def _work(self) -> None:
-        self._heard.clear()
-        await self._drain()
-        lag = await self._outbox.lag()
-        self._lag.set(lag.seconds)
-        self._waiting.set(lag.rows)
+    async def _look_at_lag(self) -> None:
+        while True:
+            with _outages_waited_out():
+                lag = await self._outbox.lag()
+                self._lag.set(lag.seconds)
+                self._waiting.set(lag.rows)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _relay(self) -> None:
+        """One batch after the other while they are quick, and beside each other when they are not."""
+        async with asyncio.TaskGroup() as batches:
+            under_way: set[asyncio.Task[bool]] = set()
+            while True:
+                self._heard.clear()
+                batch = batches.create_task(self._do_batch())
+                await asyncio.wait({batch}, timeout=NEXT_BATCH_AFTER_S)
+                if batch.done() and not batch.result():
+                    await self._hear()
+                    continue
+                under_way = {one for one in (*under_way, batch) if not one.done()}
+                if len(under_way) == BATCHES_AT_ONCE:
+                    _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _hear(self) -> None:
         try:
             async with asyncio.timeout(LOOK_EVERY_S):
                 await self._heard.wait()
         except TimeoutError:
             pass
 
-    async def _drain(self) -> None:
-        """Do what waits, and leave what could not be done for later."""
-        while True:
-            now = time.monotonic()
-            leaving = [aggregate for aggregate, until in self._put_off.items() if until.due > now]
-            async with self._outbox.take(BATCH, leaving=leaving) as batch:
-                done = await asyncio.gather(*map(self._do, batch.rows))
-                await batch.done([row.id for row, was_done in zip(batch.rows, done, strict=True) if was_done])
-            if not batch.rows:
-                return
-            for row, was_done in zip(batch.rows, done, strict=True):
-                earlier = self._put_off.pop(row.aggregate, None)
-                if not was_done:
-                    self._put_off[row.aggregate] = PutOff.after(earlier)
+    async def _do_batch(self) -> bool:
+        """Do some rows: new ones, or else those whose time has come again. False when there are none."""
+        did_some = False
+        with _outages_waited_out():
+            did_some = await self._do_new() or await self._do_put_off()
+        if did_some:
+            # There may be rows that waited for these.
+            self._heard.set()
+        return did_some
+
+    async def _do_new(self) -> bool:
+        async with self._outbox.take(BATCH, leaving=self._put_off) as batch:
+            await batch.done(await self._do_all(batch.rows, {}))
+        return bool(batch.rows)
+
+    async def _do_put_off(self) -> bool:
+        now = time.monotonic()
+        due = [aggregate for aggregate, until in self._put_off.items() if until.due <= now][:BATCH]
+        if not due:
+            return False
+        # Those that somebody else has, or has done, are forgotten.
+        earlier = {aggregate: self._put_off.pop(aggregate) for aggregate in due}
+        async with self._outbox.take(BATCH, of=due) as batch:
+            done = await self._do_all(batch.rows, earlier)
+            await batch.done(done)
+        if done:
+            # What failed together may well be possible together.
+            self._put_off = {aggregate: replace(until, due=now) for aggregate, until in self._put_off.items()}
+        return True
+
+    async def _do_all(self, rows: Collection[OutboxRow], earlier: Mapping[str, PutOff]) -> list[int]:
+        """Do these rows beside each other; the ids of those that are done. The others are put off."""
+        done = await asyncio.gather(*map(self._do, rows))
+        for row, was_done in zip(rows, done, strict=True):
+            if not was_done:
+                self._put_off[row.aggregate] = PutOff.after(earlier.get(row.aggregate))
+        return [row.id for row, was_done in zip(rows, done, strict=True) if was_done]
 
     async def _do(self, row: OutboxRow) -> bool:
         handler = self._handlers.get(row.kind)
@@ -117,3 +166,11 @@ class OutboxRelay:
             log.warning("outbox row not done yet", kind=row.kind, outbox_id=row.id, error=type(error).__name__)
             return False
         return True
+
+
+@contextmanager
+def _outages_waited_out() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        log.warning("the outbox cannot be read", error=type(error).__name__)

@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.charge_booking import book_charge
 from contracts.attention import AttentionItem, AttentionKind
 from contracts.ids import order_workflow_id
-from contracts.inbound import InboundEvent
+from contracts.inbound import InboundEvent, Processing
 from contracts.operators import RetryOrder
 from contracts.orders import OrderStatus, Phase
 from contracts.steps import Step, StepName, StepOutcome, find_step, succeeded
@@ -18,7 +18,7 @@ from database.books import Books, OrderNotFound
 from database.open_order import OpenOrder
 from providers.payment_events import ChargeDisputed, ChargeSucceeded, read_event
 
-UPDATE_WITHIN = timedelta(seconds=5)
+UPDATE_WITHIN = timedelta(seconds=1)
 
 log = structlog.get_logger()
 
@@ -35,19 +35,22 @@ class PaymentEvents:
         self._attention = attention
         self._temporal = temporal
 
-    async def process(self, event: InboundEvent) -> None:
+    async def process(self, event: InboundEvent) -> Processing:
         """Do what follows from an event, or raise to have it tried again."""
         try:
             news = read_event(event.type, event.body)
         except ValueError as error:
             # It will be no more readable the next time, and it is kept.
             log.error("payment event not understood", type=event.type, error=type(error).__name__)
-            return
+            return Processing.UNKNOWN
         match news:
             case ChargeSucceeded():
                 await self._charge_succeeded(news)
             case ChargeDisputed():
                 await self._disputed(news)
+            case None:
+                return Processing.UNKNOWN
+        return Processing.DONE
 
     async def _charge_succeeded(self, charge: ChargeSucceeded) -> None:
         """Settle a charge that is unknown. The call under way then finds it settled, and its workflow goes on."""

@@ -2,22 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.outbox_relay import Handler
+from activities.process_starts import start_once
 from contracts import queues
 from contracts.ids import delivery_workflow_id
 from contracts.outbox import OutboxKind, OutboxRow
 from contracts.webhooks import Deliver, WebhookEvent
 from database.webhook_deliveries import BegunDelivery, DeliveryRepository
 
-# After a kill of the worker its tasks go to the next one this soon.
-TASK_TIMEOUT = timedelta(seconds=2)
-RPC_TIMEOUT = timedelta(seconds=5)
 STARTS_AT_ONCE = 20
 
 
@@ -43,18 +38,12 @@ class WebhookFanOut:
 
     async def _start(self, begun: BegunDelivery) -> None:
         async with self._starts:
-            try:
-                await self._client.start_workflow(
-                    "Delivery",
-                    Deliver(delivery_id=begun.id),
-                    id=delivery_workflow_id(begun.id),
-                    task_queue=queues.WEBHOOKS,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    task_timeout=TASK_TIMEOUT,
-                    rpc_timeout=RPC_TIMEOUT,
-                    # An endpoint with a thousand deliveries waiting takes turns with the one that has but one.
-                    priority=Priority(fairness_key=begun.endpoint_id),
-                )
-            except WorkflowAlreadyStartedError:
-                return
+            await start_once(
+                self._client,
+                "Delivery",
+                Deliver(delivery_id=begun.id),
+                delivery_workflow_id(begun.id),
+                task_queue=queues.WEBHOOKS,
+                # An endpoint with a thousand deliveries waiting takes turns with the one that has but one.
+                fairness_key=begun.endpoint_id,
+            )

@@ -1,5 +1,6 @@
 """The attempts of webhook deliveries."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -7,14 +8,17 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.waiting_lines import WaitingLines
 from contracts.webhooks import Attempt, AttemptResult, Deliver, DeliveryStatus
 from database.webhook_attempts import Answered, AttemptRepository, EndpointBusy, Message, Settled
 from providers.webhook_sender import WebhookAnswer, WebhookSender, WebhookUnreachable
 from providers.webhook_signing import signed_headers
 from providers.webhook_urls import UrlNotAllowed
 
-# Attempts that found their endpoint busy come back after this, tripling: soon when its receiver is quick, and hardly
-# ever when it hangs, or they would keep the worker from the other endpoints.
+# For so long an attempt waits in line for one of its endpoint's places: enough where the receiver is quick.
+IN_LINE_S = 1.0
+# Those that got none come back after this, tripling: soon when the receiver is quick after all, and hardly ever when it
+# hangs, or they would keep the worker from the other endpoints.
 BUSY_FIRST_S = 0.5
 BUSY_FACTOR = 3
 BUSY_LONGEST_S = 30.0
@@ -31,6 +35,7 @@ class WebhookActivities:
     def __init__(self, attempts: AttemptRepository, sender: WebhookSender) -> None:
         self.attempts = attempts
         self.sender = sender
+        self.lines = WaitingLines()
 
     @activity.defn
     async def attempt_delivery(self, attempt: Attempt) -> AttemptResult:
@@ -39,50 +44,68 @@ class WebhookActivities:
         A repeat after the worker was lost may send it twice, under the same webhook-id; once recorded it is not sent
         again. Raises endpoint_busy, which counts as no attempt and is retried.
         """
-        try:
-            message = await self.attempts.begin(attempt)
-        except EndpointBusy:
-            raise _come_back() from None
+        message = await self._begin(attempt)
         if isinstance(message, Settled):
-            return AttemptResult(status=message.status, response_status=message.response_status)
-        answered, retry_after_s = await self._send(message)
+            return AttemptResult(
+                status=message.status,
+                response_status=message.response_status,
+                retry_after_s=message.retry_after_s,
+            )
+        answered = await self._send(message)
         if not answered.succeeded:
             log.warning("webhook not delivered", response_status=answered.response_status, error=answered.error)
         status = await self.attempts.record(attempt, answered)
-        return AttemptResult(status=status, response_status=answered.response_status, retry_after_s=retry_after_s)
+        self.lines.left(message.endpoint_id)
+        return AttemptResult(
+            status=status, response_status=answered.response_status, retry_after_s=answered.retry_after_s
+        )
 
     @activity.defn
     async def give_up_delivery(self, delivery: Deliver) -> DeliveryStatus:
         """End a delivery without a further attempt, unless it has ended; returns how it ended."""
         return await self.attempts.give_up(delivery.delivery_id)
 
-    async def _send(self, message: Message) -> tuple[Answered, float | None]:
-        """What the receiver said, and the pause in seconds that it asked for."""
+    async def _begin(self, attempt: Attempt) -> Message | Settled:
+        """Take one of the endpoint's places, waiting for one a moment. Raises endpoint_busy."""
+        until = asyncio.get_running_loop().time() + IN_LINE_S
+        while True:
+            try:
+                return await self.attempts.begin(attempt)
+            except EndpointBusy as busy:
+                if not await self.lines.wait(busy.endpoint_id, until):
+                    raise _come_back() from None
+
+    async def _send(self, message: Message) -> Answered:
+        """What the receiver said, if anything."""
         signed = signed_headers(message.secrets, message.webhook_id, datetime.now(UTC), message.body)
         try:
             answer = await self.sender.send(
                 message.url, headers={"Content-Type": "application/json", **signed}, body=message.body
             )
         except UrlNotAllowed as refused:
-            return _unanswered(f"url_not_allowed: {refused}", 0), None
+            return _unanswered(message, f"url_not_allowed: {refused}", 0)
         except WebhookUnreachable as unreachable:
-            return _unanswered(unreachable.reason, unreachable.duration_ms), None
-        return _answered(answer), answer.retry_after_s if answer.status in MAY_ASK_FOR_A_PAUSE else None
+            return _unanswered(message, unreachable.reason, unreachable.duration_ms)
+        return _answered(message, answer)
 
 
-def _answered(answer: WebhookAnswer) -> Answered:
+def _answered(message: Message, answer: WebhookAnswer) -> Answered:
     succeeded = 200 <= answer.status < 300
     return Answered(
+        url=message.url,
         succeeded=succeeded,
         gone=answer.status == GONE,
         response_status=answer.status,
         duration_ms=answer.duration_ms,
         error=None if succeeded else f"the receiver answered {answer.status}",
+        retry_after_s=answer.retry_after_s if answer.status in MAY_ASK_FOR_A_PAUSE else None,
     )
 
 
-def _unanswered(error: str, duration_ms: int) -> Answered:
-    return Answered(succeeded=False, gone=False, response_status=None, duration_ms=duration_ms, error=error)
+def _unanswered(message: Message, error: str, duration_ms: int) -> Answered:
+    return Answered(
+        url=message.url, succeeded=False, gone=False, response_status=None, duration_ms=duration_ms, error=error
+    )
 
 
 def _come_back() -> ApplicationError:

@@ -1,5 +1,6 @@
 """Signs people up, and keeps their accounts. Postgres is all it takes; what follows, the outbox has done."""
 
+import hmac
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,7 +57,7 @@ class AccountKeeper:
             name=body.name,
             at=datetime.now(UTC),
             key_hash=sha256(key.encode()).hexdigest() if key is not None else None,
-            request_hash=body.request_hash,
+            request_hash=_hash_under(key, body.request_hash) if key is not None else "",
         )
         try:
             async with asking_postgres():
@@ -132,6 +133,11 @@ class AccountKeeper:
                 return await handle.query(WelcomeWorkflow.status, rpc_timeout=timedelta(seconds=QUERY_WITHIN_S))
         except (Unreachable, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
+
+
+def _hash_under(key: str, request_hash: str) -> str:
+    """What tells a repeated sign-up, and without its key, which we do not keep, nothing about address and name."""
+    return hmac.new(key.encode(), request_hash.encode(), sha256).hexdigest()
 
 
 def _bind(account_id: str) -> None:

@@ -148,6 +148,9 @@ def _normalised(email: str) -> str:
         found = validate_email(email, check_deliverability=False, allow_smtputf8=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"must be an email address: {error}") from error
+    if "=?" in found.local_part:
+        # Allowed by RFC 5321; in a header it would be read as the beginning of an encoded word (RFC 2047).
+        raise ValueError("must be an email address without =? before the @-sign")
     # No mail server that matters tells ada@ from Ada@, and people write either.
     return (found.ascii_email or found.normalized).lower()
 

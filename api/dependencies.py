@@ -36,8 +36,9 @@ KEY_PARAMETER: dict[str, Any] = {
 
 OPTIONAL_KEY_PARAMETER: dict[str, Any] = KEY_PARAMETER | {
     "required": False,
-    "description": "Makes a lost answer repeatable: the same key and body are answered the same.",
-    "example": "sign-up-2026-0001",
+    "description": "Makes a lost answer repeatable: the same key and body are answered the same. Make it a random one: "
+    "the keys of all who sign up are beside each other.",
+    "example": "0198b2c4-7a4e-7c31-9d5e-2f6b8c1a3e57",
 }
 
 

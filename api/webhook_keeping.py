@@ -1,6 +1,7 @@
 """Keeps webhook endpoints for their owners. Postgres is all it takes; what is to be sent, the outbox has done."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from api.webhook_resource import (
     EndpointResource,
     EndpointWithSecret,
 )
-from contracts.webhooks import WebhookEndpoint, WebhookEvent, WebhookEventType
+from contracts.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookEventType
 from database.paging import Position
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
@@ -70,10 +71,8 @@ class WebhookKeeper:
                 after=after,
                 limit=limit + 1,
             )
-        last = found[limit - 1] if len(found) > limit else None
         return EndpointList(
-            items=tuple(map(EndpointResource.of, found[:limit])),
-            next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
+            items=tuple(map(EndpointResource.of, found[:limit])), next_cursor=_next_cursor(found, limit)
         )
 
     async def get(self, caller: Principal, endpoint_id: str) -> EndpointResource:
@@ -116,10 +115,8 @@ class WebhookKeeper:
         await self._known(caller, endpoint_id)
         async with asking_postgres():
             found = await self._deliveries.list(endpoint_id, after=after, limit=limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
         return DeliveryList(
-            items=tuple(map(DeliveryResource.of, found[:limit])),
-            next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
+            items=tuple(map(DeliveryResource.of, found[:limit])), next_cursor=_next_cursor(found, limit)
         )
 
     async def redeliver(self, caller: Principal, endpoint_id: str, delivery_id: str) -> DeliveryResource:
@@ -151,3 +148,11 @@ def _there(found: Found | None) -> Found:
     if found is None:
         raise NotFound
     return found
+
+
+def _next_cursor(found: Sequence[WebhookEndpoint | WebhookDelivery], limit: int) -> str | None:
+    """What continues a page of `limit`, for which one more was asked for."""
+    if len(found) <= limit:
+        return None
+    last = found[limit - 1]
+    return cursor_behind(Position(last.created_at, last.id))

@@ -27,14 +27,18 @@ class Account(BaseModel, frozen=True):
 
 
 class WelcomeRules(BaseModel, frozen=True):
-    """When an unconfirmed address is reminded, and when it is given up on: seconds after the welcome, ascending."""
+    """When an unconfirmed address is reminded, and when it is given up on: seconds after the sign-up, ascending."""
 
     reminders_after_s: tuple[PositiveInt, ...] = (DAY_S, 3 * DAY_S)
     expires_after_s: PositiveInt = 7 * DAY_S
 
 
 class Welcome(BaseModel, frozen=True):
-    """What starts an account's welcome."""
+    """What starts an account's welcome.
+
+    Those that earlier versions began have no `signed_up_at`, and count from their start.
+    """
 
     account_id: str
+    signed_up_at: datetime | None = None
     rules: WelcomeRules = Field(default_factory=WelcomeRules)

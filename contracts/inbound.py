@@ -1,6 +1,6 @@
 """What providers tell us of their own accord, by webhook."""
 
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Annotated
 
 from pydantic import BaseModel, StringConstraints
@@ -12,6 +12,14 @@ ProviderWord = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7E]{1,255}$")
 class InboundProvider(StrEnum):
     PAYMENTS = "payments"
     CARRIER = "carrier"
+
+
+class Processing(Enum):
+    """What became of an event: what it says was `DONE`; it says nothing that we know; or it waits for our books."""
+
+    DONE = auto()
+    UNKNOWN = auto()
+    WAITS = auto()
 
 
 class InboundEvent(BaseModel, frozen=True):

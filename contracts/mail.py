@@ -33,11 +33,15 @@ class AccountMail(BaseModel, frozen=True):
 
 
 class MailOutcome(StrEnum):
-    """What became of a logical mail; `unwanted` when its account was deleted, or needs it no more."""
+    """What became of a logical mail.
+
+    `unwanted` when its account was deleted, or needs it no more; `given_up` when it was put off for too long.
+    """
 
     SENT = "sent"
     BOUNCED = "bounced"
     UNWANTED = "unwanted"
+    GIVEN_UP = "given_up"
 
 
 class MailDeferred(Exception):

@@ -31,7 +31,7 @@ class ResentLately(Exception):
 
 @dataclass(frozen=True)
 class SignUp:
-    """A sign-up as asked for; the hashes stand for its idempotency key, if it has one, and its request."""
+    """A sign-up as asked for; the hashes stand for its idempotency key, if it has one, and its request under it."""
 
     account_id: str
     email: str
@@ -68,25 +68,33 @@ class AccountRepository:
                 earlier = await self._claim(connection, wanted, wanted.key_hash)
                 if earlier is not None:
                     return earlier
-            await connection.execute(
-                insert(accounts)
-                .values(
-                    id=wanted.account_id,
-                    email=wanted.email,
-                    name=wanted.name,
-                    status=AccountStatus.PENDING,
-                    created_at=wanted.at,
-                )
-                .on_conflict_do_nothing(index_elements=["email"])
-            )
-            # Locked, so that the owner cannot be deleted before there is something to tell it.
-            owner = await connection.scalar(
-                select(accounts.c.id).where(accounts.c.email == wanted.email).with_for_update(read=True)
-            )
+            owner = None
+            while owner is None:
+                # Again only if the owner was deleted between the two statements.
+                owner = await self._open(connection, wanted)
             fresh = owner == wanted.account_id
             kind = OutboxKind.ACCOUNT_CREATED if fresh else OutboxKind.ADDRESS_TAKEN
             await put(connection, aggregate=f"account/{owner}", kind=kind, payload={"account_id": owner})
         return SignedUp(wanted.account_id, wanted.at, replayed=False)
+
+    async def _open(self, connection: AsyncConnection, wanted: SignUp) -> str | None:
+        """Open the account unless its address is taken; the id of the address's owner, if it has one by then.
+
+        The owner is locked: it cannot be deleted before there is something to tell it.
+        """
+        await connection.execute(
+            insert(accounts)
+            .values(
+                id=wanted.account_id,
+                email=wanted.email,
+                name=wanted.name,
+                status=AccountStatus.PENDING,
+                created_at=wanted.at,
+            )
+            .on_conflict_do_nothing(index_elements=["email"])
+        )
+        owner = select(accounts.c.id).where(accounts.c.email == wanted.email).with_for_update(read=True)
+        return (await connection.execute(owner)).scalar_one_or_none()
 
     async def _claim(self, connection: AsyncConnection, wanted: SignUp, key_hash: str) -> SignedUp | None:
         """Take the idempotency key for this sign-up; None when it was free."""
@@ -170,6 +178,8 @@ class AccountRepository:
         """Erase an account and all that our tables know of its owner. False when there is none."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sign_ups).where(sign_ups.c.account_id == account_id))
+            own = select(webhook_endpoints.c.id).where(webhook_endpoints.c.owner == account_id)
+            await connection.execute(own.order_by(webhook_endpoints.c.id).with_for_update())
             await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.owner == account_id))
             deleted = await connection.execute(delete(accounts).where(accounts.c.id == account_id))
             if deleted.rowcount:

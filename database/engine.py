@@ -11,11 +11,13 @@ def create_engine(
 
     A call waits at most 5 s for a connection, and Postgres ends any statement after 10 s and any transaction left
     open after 30 s, so that trouble in the database turns into errors and never into a pile of waiting requests.
+    Errors tell the statement without its parameters, which may be addresses, names or secrets.
     """
     return create_async_engine(
         make_url(database_url).set(drivername="postgresql+asyncpg"),
         pool_size=connections,
         max_overflow=0,
+        hide_parameters=True,
         pool_timeout=5,
         connect_args={
             "timeout": 5,

@@ -46,8 +46,16 @@ class InboundRepository:
             return None
         return InboundEvent(provider=InboundProvider(row.provider), id=row.event_id, type=row.type, body=row.body)
 
-    async def processed(self, event: InboundEvent) -> None:
-        """Mark an event as processed. The first time stays."""
+    async def done(self, event: InboundEvent) -> None:
+        """Mark an event as processed. Its text, which may tell of people, is of no use any more, and goes."""
+        await self._processed(event, body="")
+
+    async def ignored(self, event: InboundEvent) -> None:
+        """Mark an event as processed that says nothing we know. Its text stays: a later version may know."""
+        await self._processed(event)
+
+    async def _processed(self, event: InboundEvent, **changes: str) -> None:
+        """The first time stays."""
         async with self._engine.begin() as connection:
             await connection.execute(
                 update(inbound_events)
@@ -56,5 +64,5 @@ class InboundRepository:
                     inbound_events.c.event_id == event.id,
                     inbound_events.c.processed_at.is_(None),
                 )
-                .values(processed_at=func.now())
+                .values(processed_at=func.now(), **changes)
             )

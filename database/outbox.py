@@ -1,19 +1,19 @@
 """The outbox: what is to be done outside of Postgres, written in the transaction that makes it necessary."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Text, all_, delete, exists, func, insert, select
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import ColumnElement, Text, all_, any_, delete, exists, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.outbox import OutboxKind, OutboxRow
 from contracts.webhooks import WebhookEvent
 from database.tables import outbox
-from database.transaction import Connection
 
 # The trigger of the table tells of new rows here.
 CHANNEL = "followthrough_outbox"
@@ -56,39 +56,39 @@ class Outbox:
         self._engine = engine
 
     @asynccontextmanager
-    async def take(self, limit: int, *, leaving: Collection[str]) -> AsyncIterator[Batch]:
+    async def take(
+        self, limit: int, *, of: Collection[str] | None = None, leaving: Collection[str] = ()
+    ) -> AsyncIterator[Batch]:
         """The oldest row of each of `limit` aggregates at most, none of which another process has or is to be left.
 
-        A row is no candidate before its predecessor is gone, which keeps the order within an aggregate, however many
-        processes take rows.
+        `of` are the aggregates in question, or else all. A row is no candidate before its predecessor is gone, which
+        keeps the order within an aggregate, however many processes take rows.
         """
         earlier = outbox.alias("earlier")
         query = (
             select(outbox)
-            .where(outbox.c.aggregate != all_(array(leaving, type_=Text)))
+            .where(outbox.c.aggregate != all_(_texts(leaving)))
             .where(~exists().where(earlier.c.aggregate == outbox.c.aggregate, earlier.c.id < outbox.c.id))
             .order_by(outbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True, of=outbox)
         )
+        if of is not None:
+            query = query.where(outbox.c.aggregate == any_(_texts(of)))
         async with self._engine.begin() as connection:
             rows = [OutboxRow.model_validate(row._mapping) for row in await connection.execute(query)]
             yield Batch(connection, rows)
 
-    @asynccontextmanager
-    async def heard(self, tell: Callable[[], None]) -> AsyncIterator[Connection]:
-        """Call `tell` when rows were committed, and when the connection that hears of them, which is given, ends."""
+    async def hear(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever rows were committed; returns when the connection that hears of them has ended."""
+        ended = asyncio.Event()
         async with self._engine.connect() as pooled:
             connection = (await pooled.get_raw_connection()).driver_connection
             assert isinstance(connection, asyncpg.Connection)
-
-            def heard(*_: object) -> None:
-                tell()
-
-            connection.add_termination_listener(heard)
-            await connection.add_listener(CHANNEL, heard)
+            connection.add_termination_listener(lambda *_: ended.set())
+            await connection.add_listener(CHANNEL, lambda *_: tell())
             try:
-                yield connection
+                await ended.wait()
             finally:
                 # It is of no use to the pool any more: it listens.
                 await pooled.invalidate()
@@ -100,3 +100,8 @@ class Outbox:
         async with self._engine.connect() as connection:
             rows, seconds = (await connection.execute(query)).one()
         return Lag(rows, max(0.0, float(seconds)))
+
+
+def _texts(texts: Collection[str]) -> ColumnElement[Sequence[str]]:
+    """One parameter, however many there are."""
+    return literal(list(texts), ARRAY(Text))

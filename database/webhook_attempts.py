@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, text, update
+from sqlalchemy import ColumnElement, Row, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.ids import is_account_id
@@ -13,12 +13,14 @@ from contracts.webhooks import Attempt, DeliveryStatus, DisabledReason, Endpoint
 from database.outbox import put
 from database.tables import webhook_deliveries as deliveries
 from database.tables import webhook_endpoints as endpoints
-from database.webhook_endpoints import is_valid
+from database.webhook_endpoints import is_valid, lock
 
 IN_FLIGHT = 10
 # Longer than an attempt takes; one that is lost with its worker keeps its place for so long.
 CLAIM_FOR = timedelta(seconds=30)
 DISABLED_AFTER = timedelta(days=5)
+# Longer than any pause of a delivery: failures further apart say nothing about the time between them.
+FAILURES_WITHIN = timedelta(hours=30)
 
 _others = deliveries.alias("others")
 # Claims are few: only those of attempts under way or lately lost are in the index that this reads.
@@ -44,11 +46,16 @@ _LOAD = select(
 class EndpointBusy(Exception):
     """As many attempts as may be are under way to this endpoint."""
 
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(endpoint_id)
+        self.endpoint_id = endpoint_id
+
 
 @dataclass(frozen=True)
 class Message:
     """What an attempt sends, where to, and signed with which secrets."""
 
+    endpoint_id: str
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     webhook_id: str
@@ -61,17 +68,23 @@ class Settled:
 
     status: DeliveryStatus
     response_status: int | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What an attempt brought: a response's status, or the reason why there was none."""
+    """What an attempt at a URL brought: a response's status, or the reason why there was none.
 
+    `retry_after_s` is the pause that the receiver asked for.
+    """
+
+    url: str = field(repr=False)
     succeeded: bool
     gone: bool
     response_status: int | None
     duration_ms: int
     error: str | None
+    retry_after_s: float | None = None
 
 
 class AttemptRepository:
@@ -91,14 +104,15 @@ class AttemptRepository:
                 # Deleted, together with its endpoint.
                 return Settled(DeliveryStatus.FAILED)
             if row.status != DeliveryStatus.PENDING or row.attempts >= attempt.number:
-                return Settled(DeliveryStatus(row.status), row.response_status)
+                return Settled(DeliveryStatus(row.status), row.response_status, row.retry_after_s)
             if row.endpoint_status != EndpointStatus.ACTIVE:
                 await self._fail(connection, attempt.delivery_id, "the endpoint is disabled")
                 return Settled(DeliveryStatus.FAILED)
             if row.in_flight >= IN_FLIGHT or not await self._claim(connection, row):
-                raise EndpointBusy
+                raise EndpointBusy(row.endpoint_id)
         now = datetime.now(UTC)
         return Message(
+            endpoint_id=row.endpoint_id,
             url=row.url,
             secrets=tuple(entry["secret"] for entry in row.secrets if is_valid(entry, now)),
             webhook_id=row.webhook_id,
@@ -111,14 +125,27 @@ class AttemptRepository:
             status = DeliveryStatus.SUCCEEDED
         else:
             status = DeliveryStatus.FAILED if attempt.is_last or answered.gone else DeliveryStatus.PENDING
+        # Held from being deleted, in the order in which a deletion locks: the endpoint, then its deliveries.
+        held = (
+            select(endpoints.c.id)
+            .join(deliveries, deliveries.c.endpoint_id == endpoints.c.id)
+            .where(deliveries.c.id == attempt.delivery_id)
+            .with_for_update(read=True, key_share=True, of=endpoints)
+            .cte("held")
+        )
         async with self._engine.begin() as connection:
             endpoint_id = await connection.scalar(
                 update(deliveries)
-                .where(deliveries.c.id == attempt.delivery_id, deliveries.c.attempts < attempt.number)
+                .where(
+                    deliveries.c.id == attempt.delivery_id,
+                    deliveries.c.endpoint_id == held.c.id,
+                    deliveries.c.attempts < attempt.number,
+                )
                 .values(
                     status=status,
                     attempts=attempt.number,
                     response_status=answered.response_status,
+                    retry_after_s=answered.retry_after_s,
                     duration_ms=answered.duration_ms,
                     error=answered.error,
                     claimed_until=None,
@@ -128,12 +155,14 @@ class AttemptRepository:
             )
             if endpoint_id is None:
                 return await self._known(connection, attempt.delivery_id)
+            # What the URL of before has answered says nothing about the one of now.
+            tried = (endpoints.c.id == endpoint_id, endpoints.c.url == answered.url)
             if answered.succeeded:
-                await self._is_well(connection, endpoint_id)
+                await self._is_well(connection, *tried)
             elif answered.gone:
-                await self._disable(connection, endpoint_id, DisabledReason.GONE)
+                await self._disable(connection, DisabledReason.GONE, *tried)
             else:
-                await self._is_failing(connection, endpoint_id)
+                await self._is_failing(connection, endpoint_id, *tried)
         return status
 
     async def give_up(self, delivery_id: str) -> DeliveryStatus:
@@ -144,9 +173,7 @@ class AttemptRepository:
 
     async def _claim(self, connection: AsyncConnection, row: Row[Any]) -> bool:
         """Take one of the endpoint's places, if there is one left by now."""
-        await connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:endpoint_id, 0))"), {"endpoint_id": row.endpoint_id}
-        )
+        await lock(connection, row.endpoint_id)
         claimed = await connection.execute(
             update(deliveries)
             .where(deliveries.c.id == row.id, _IN_FLIGHT < IN_FLIGHT)
@@ -165,29 +192,31 @@ class AttemptRepository:
             .values(status=DeliveryStatus.FAILED, error=error, claimed_until=None, updated_at=func.now())
         )
 
-    async def _is_well(self, connection: AsyncConnection, endpoint_id: str) -> None:
+    async def _is_well(self, connection: AsyncConnection, *tried: ColumnElement[bool]) -> None:
         await connection.execute(
-            update(endpoints)
-            .where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_not(None))
-            .values(failing_since=None)
+            update(endpoints).where(*tried, endpoints.c.failing_since.is_not(None)).values(failing_since=None)
         )
 
-    async def _is_failing(self, connection: AsyncConnection, endpoint_id: str) -> None:
+    async def _is_failing(self, connection: AsyncConnection, endpoint_id: str, *tried: ColumnElement[bool]) -> None:
+        is_afresh = or_(endpoints.c.failing_since.is_(None), endpoints.c.last_failed_at < func.now() - FAILURES_WITHIN)
         await connection.execute(
             update(endpoints)
-            .where(endpoints.c.id == endpoint_id, endpoints.c.failing_since.is_(None))
-            .values(failing_since=func.now())
+            .where(*tried)
+            .values(
+                failing_since=case((is_afresh, func.now()), else_=endpoints.c.failing_since),
+                last_failed_at=func.now(),
+            )
         )
         too_long = endpoints.c.failing_since <= func.now() - DISABLED_AFTER
-        if await self._disable(connection, endpoint_id, DisabledReason.FAILING, too_long):
+        if await self._disable(connection, DisabledReason.FAILING, *tried, too_long):
             await _tell_owner(connection, endpoint_id)
 
     async def _disable(
-        self, connection: AsyncConnection, endpoint_id: str, reason: DisabledReason, *conditions: ColumnElement[bool]
+        self, connection: AsyncConnection, reason: DisabledReason, *conditions: ColumnElement[bool]
     ) -> bool:
         disabled = await connection.execute(
             update(endpoints)
-            .where(endpoints.c.id == endpoint_id, endpoints.c.status == EndpointStatus.ACTIVE, *conditions)
+            .where(endpoints.c.status == EndpointStatus.ACTIVE, *conditions)
             .values(status=EndpointStatus.DISABLED, disabled_reason=reason, updated_at=func.now())
         )
         return bool(disabled.rowcount)

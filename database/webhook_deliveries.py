@@ -21,7 +21,8 @@ from database.outbox import put
 from database.paging import Position, newest_first
 from database.tables import webhook_deliveries, webhook_endpoints
 
-_COLUMNS = [column for column in webhook_deliveries.c if column.name not in ("event_key", "body", "claimed_until")]
+_INTERNAL = ("event_key", "body", "retry_after_s", "claimed_until")
+_COLUMNS = [column for column in webhook_deliveries.c if column.name not in _INTERNAL]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class DeliveryRepository:
             webhook_endpoints.c.event_types.overlap(list(subscriptions_to(event.type))),
         )
         async with self._engine.begin() as connection:
-            endpoint_ids = (await connection.scalars(select(webhook_endpoints.c.id).where(*wants_it))).all()
+            # In the order in which an account's endpoints are deleted.
+            wanting = select(webhook_endpoints.c.id).where(*wants_it).order_by(webhook_endpoints.c.id)
+            endpoint_ids = (await connection.scalars(wanting)).all()
             if endpoint_ids:
                 rows = [{**_first(endpoint_id, event), "event_key": event_key} for endpoint_id in endpoint_ids]
                 await connection.execute(insert(webhook_deliveries).values(rows).on_conflict_do_nothing())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, literal, or_, select, text, update
+from sqlalchemy import Row, case, delete, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,7 +18,9 @@ MAX_ENDPOINTS = 100
 MAX_SECRETS = 5
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 
-_COLUMNS = [column for column in webhook_endpoints.c if column.name not in ("secrets", "failing_since")]
+_COLUMNS = [
+    column for column in webhook_endpoints.c if column.name not in ("secrets", "failing_since", "last_failed_at")
+]
 
 
 class TooManyEndpoints(Exception):
@@ -37,7 +39,7 @@ class EndpointRepository:
         """Raises TooManyEndpoints."""
         async with self._engine.begin() as connection:
             # One at a time for an owner, or the count would be of no use.
-            await _lock(connection, f"endpoints of {owner}")
+            await lock(connection, f"endpoints of {owner}")
             same_owner = webhook_endpoints.c.owner.is_not_distinct_from(literal(owner))
             count = await connection.scalar(select(func.count()).select_from(webhook_endpoints).where(same_owner))
             if (count or 0) >= MAX_ENDPOINTS:
@@ -76,9 +78,13 @@ class EndpointRepository:
     async def change(self, endpoint_id: str, changes: Mapping[str, Any]) -> WebhookEndpoint | None:
         """Change url, event_types, description or status; None when the endpoint is gone.
 
-        Made active, it begins afresh: earlier failures are forgotten.
+        Made active, or with another URL, it begins afresh: earlier failures are forgotten.
         """
         values = dict(changes)
+        if "url" in values:
+            values["failing_since"] = case(
+                (webhook_endpoints.c.url == values["url"], webhook_endpoints.c.failing_since), else_=None
+            )
         match values.get("status"):
             case EndpointStatus.ACTIVE:
                 values |= {"disabled_reason": None, "failing_since": None}
@@ -128,6 +134,7 @@ class EndpointRepository:
                     set_={
                         "url": wanted.excluded.url,
                         "secrets": wanted.excluded.secrets,
+                        "failing_since": None,
                         "updated_at": func.now(),
                     },
                     where=changed,
@@ -146,7 +153,7 @@ class EndpointRepository:
         return _endpoint(row) if row is not None else None
 
 
-async def _lock(connection: AsyncConnection, name: str) -> None:
+async def lock(connection: AsyncConnection, name: str) -> None:
     """Hold a lock of this name until the transaction ends."""
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 

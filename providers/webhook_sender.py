@@ -29,15 +29,12 @@ MAX_RETRY_AFTER_S = 24 * 60 * 60.0  # the longest pause of our own schedule
 
 @dataclass(frozen=True)
 class WebhookAnswer:
-    """What a receiver said.
+    """What a receiver said, but for its body, of which nobody has any use.
 
-    `body` is the first 64 KiB of its body as UTF-8 text, never decompressed, with U+FFFD for what isn't text and for
-    NUL, which Postgres keeps in no text;
     `duration_ms` is the whole attempt's; `retry_after_s` is from 0 to a day, None where none was asked for.
     """
 
     status: int
-    body: str
     duration_ms: int
     retry_after_s: float | None
 
@@ -75,16 +72,14 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._timeout_s):
                 target = await self._urls.resolve(url)
-                response, text = await self._exchange(target, headers, body)
+                response = await self._exchange(target, headers, body)
         except (OSError, h11.RemoteProtocolError) as error:
             # Not chained: the cause may repeat at length what the receiver sent, and ends in logs and histories.
             raise WebhookUnreachable(self._reason(error), duration_ms=_ms_since(begun)) from None
         asked = dict(response.headers).get(b"retry-after", b"")
-        return WebhookAnswer(response.status_code, text, _ms_since(begun), retry_after_s(asked))
+        return WebhookAnswer(response.status_code, _ms_since(begun), retry_after_s(asked))
 
-    async def _exchange(
-        self, target: PinnedTarget, headers: Mapping[str, str], body: bytes
-    ) -> tuple[h11.Response, str]:
+    async def _exchange(self, target: PinnedTarget, headers: Mapping[str, str], body: bytes) -> h11.Response:
         secure = target.scheme == "https"
         reader, writer = await asyncio.open_connection(
             target.address,
@@ -142,12 +137,14 @@ def _all_headers(target: PinnedTarget, headers: Mapping[str, str], body: bytes) 
     ]
 
 
-async def _read_answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Response, str]:
-    """The final answer and the beginning of its body; h11 bounds its headers. Raises RemoteProtocolError, OSError."""
+async def _read_answer(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Response:
+    """The final answer, once its body has ended or enough of it has come; h11 bounds its headers.
+
+    Raises RemoteProtocolError, OSError.
+    """
     response: h11.Response | None = None
-    body = bytearray()
-    received = 0
-    while received < MAX_ANSWER_BYTES and len(body) < MAX_BODY_BYTES:
+    received = of_body = 0
+    while received < MAX_ANSWER_BYTES and of_body < MAX_BODY_BYTES:
         match http.next_event():
             case h11.NEED_DATA:
                 data = await reader.read(READ_BYTES)
@@ -158,12 +155,12 @@ async def _read_answer(http: h11.Connection, reader: asyncio.StreamReader) -> tu
             case h11.Response() as response:
                 pass
             case h11.Data(data=data):
-                body += data
+                of_body += len(data)
             case _:
                 break
     if not response:
         raise h11.RemoteProtocolError("there was no final answer")
-    return response, body[:MAX_BODY_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return response
 
 
 def _ms_since(begun: float) -> int:

@@ -8,8 +8,10 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from weakref import WeakValueDictionary
 
 Address = IPv4Address | IPv6Address
 # Host and port to every address of the host, as text; raises OSError when there is none.
@@ -54,6 +56,10 @@ _NOT_PUBLIC = tuple(
 
 # Lookups have threads of their own: names that never resolve hold up no other work of the process.
 _LOOKUPS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="webhook-lookup")
+# A name server that is silent keeps its look-ups' threads, and no more of them than this for all names of its zone.
+LOOKUPS_OF_ONE_SITE = 8
+# By the last two labels of the name; those that nobody uses are forgotten.
+_TURNS = WeakValueDictionary[str, asyncio.Semaphore]()
 
 
 class UrlNotAllowed(ValueError):
@@ -92,9 +98,18 @@ class PinnedTarget(WebhookUrl):
 
 async def look_up(host: str, port: int) -> Sequence[str]:
     """The host's addresses by the system's resolver, best first (RFC 6724). Raises OSError when there is none."""
-    found = await asyncio.get_running_loop().run_in_executor(
-        _LOOKUPS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    )
+    loop = asyncio.get_running_loop()
+    turns = _TURNS.setdefault(".".join(host.split(".")[-2:]), asyncio.Semaphore(LOOKUPS_OF_ONE_SITE))
+    await turns.acquire()
+    looking = _LOOKUPS.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+
+    def over(_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(turns.release)
+
+    # Whether or not somebody still waits for it: until then it has its thread.
+    looking.add_done_callback(over)
+    found = await asyncio.wrap_future(looking)
     return [str(address[0]) for *_, address in found]
 
 

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import TimeSkipper
 
 from contracts.accounts import AccountStatus
 from contracts.ids import new_account_id, welcome_workflow_id
@@ -72,6 +73,16 @@ class NewAccount:
                 return False
             raise
         return True
+
+    async def skip(self, time: timedelta) -> None:
+        """Let time pass for the welcome."""
+        async with asyncio.timeout(WITHIN_S):
+            assert await TimeSkipper(self.shop.client).fast_forward(self.handle, time)
+
+    async def skip_to_the_end(self) -> None:
+        """Let the welcome's days pass, and it end."""
+        async with asyncio.timeout(WITHIN_S):
+            await TimeSkipper(self.shop.client).fast_forward(self.handle, timedelta(days=8))
 
     async def outcome(self) -> AccountStatus | None:
         await self.begun()

@@ -22,6 +22,7 @@ from contracts.webhooks import (
     WebhookEventType,
 )
 from database.tables import webhook_endpoints
+from database.webhook_attempts import Answered
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
 from providers.webhook_signing import new_secret
@@ -165,3 +166,8 @@ class ShopEndpoint:
 
     async def delete(self) -> None:
         await self.repository.delete(self.id)
+
+
+def failed(receiver: Hook) -> Answered:
+    """What an attempt brought at a receiver that answered 500."""
+    return Answered(url=receiver.url(), succeeded=False, gone=False, response_status=500, duration_ms=7, error="no")

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from contracts.accounts import Account
+from contracts.accounts import Account, AccountStatus
 from contracts.confirmation import confirmation_token
 from contracts.mail import AccountMail, MailKind
 from contracts.orders import Order
@@ -60,6 +59,7 @@ class AccountMailWriter:
             "name": account.name,
             "link": f"{self.confirmation_url}?token={token}",
             "until": f"{until:%-d %B %Y, %H:%M} UTC",
+            "is_pending": account.status is AccountStatus.PENDING,
             "order": order,
         }
         template = TEMPLATES[mail.kind]
@@ -67,7 +67,8 @@ class AccountMailWriter:
         message = EmailMessage(policy=SMTP)
         message["Message-ID"] = self.message_id(mail)
         message["From"] = self.sender
-        message["To"] = Address(display_name=account.name, addr_spec=account.email)
+        # The address alone: a name is anybody's text, which headers fold, and decode when it is written like RFC 2047.
+        message["To"] = account.email
         message["Subject"] = subject
         # No vacation notes in return, please (RFC 3834).
         message["Auto-Submitted"] = "auto-generated"

@@ -7,8 +7,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from contracts.accounts import AccountStatus
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door, assert_problem, new_key
-from tests.accounts import new_address, token_in
+from tests.accounts import NewAccount, new_address, token_in
+from tests.shop import Shop
 from tests.stack_session import RunningStack
 
 Json = dict[str, Any]
@@ -237,6 +239,20 @@ async def test_an_account_is_its_owners_and_the_operators_to_see(http: httpx.Asy
         assert_problem(answer, 404, "not_found")
     assert_problem(await http.get(url), 401, "unauthenticated")
     assert_problem(await http.get("/v1/accounts"), 401, "unauthenticated")
+
+
+async def test_the_status_is_what_the_welcome_says(http: httpx.AsyncClient, door: Door, shop: Shop) -> None:
+    account = await signed_up(http)
+    welcome = NewAccount(shop, account["id"], account["email"])
+    await welcome.until_mails("welcome")
+
+    # Told to the workflow alone: our books still have the account as pending.
+    await welcome.handle.signal("confirmed")
+
+    assert (await owner(door, account).get(account["links"]["self"])).json()["status"] == "confirmed"
+    in_our_books = await welcome.repository.find(account["id"])
+    assert in_our_books is not None
+    assert in_our_books.status is AccountStatus.PENDING
 
 
 async def test_a_deleted_account_is_gone_and_its_address_free(

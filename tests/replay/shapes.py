@@ -226,6 +226,7 @@ SHAPES: dict[str, Shape] = {
         checked_for_fraud,
         welcome_shapes.welcomed_and_confirmed,
         welcome_shapes.welcomed_reminded_and_expired,
+        welcome_shapes.bounced_and_expired,
         welcome_shapes.welcomed_resent_and_deleted,
         welcome_shapes.told_that_the_address_is_taken,
         delivery_shapes.delivered,

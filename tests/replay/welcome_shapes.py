@@ -2,16 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
-from temporalio.testing import TimeSkipper
 
-from tests.accounts import NewAccount
+from tests.accounts import NewAccount, new_address
 from tests.shop import WITHIN_S, Shop
-
-BEYOND_ITS_END = timedelta(days=8)
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,16 @@ async def welcomed_and_confirmed(shop: Shop) -> NewAccount:
 async def welcomed_reminded_and_expired(shop: Shop) -> NewAccount:
     account = await NewAccount.signed_up(shop)
     await account.until_mails("welcome")
-    async with asyncio.timeout(WITHIN_S):
-        await TimeSkipper(shop.client).fast_forward(account.handle, BEYOND_ITS_END)
+    await account.skip_to_the_end()
+    return account
+
+
+async def bounced_and_expired(shop: Shop) -> NewAccount:
+    email = new_address()
+    await shop.ledger.misbehave(email, "send", "decline")
+    account = await NewAccount.signed_up(shop, email)
+    await account.begun()
+    await account.skip_to_the_end()
     return account
 
 

@@ -1,11 +1,22 @@
 """Which URLs a webhook endpoint may have, rule by rule."""
 
+import asyncio
+import socket
+import threading
 from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
 
-from providers.webhook_urls import PinnedTarget, Resolver, UrlNotAllowed, WebhookUrl, WebhookUrlPolicy, look_up
+from providers.webhook_urls import (
+    LOOKUPS_OF_ONE_SITE,
+    PinnedTarget,
+    Resolver,
+    UrlNotAllowed,
+    WebhookUrl,
+    WebhookUrlPolicy,
+    look_up,
+)
 
 PRODUCTION = WebhookUrlPolicy()
 DEVELOPMENT = WebhookUrlPolicy(https_only=False)
@@ -389,3 +400,29 @@ def test_a_url_gives_the_names_for_host_and_certificate(url: str, authority: str
     found = PRODUCTION.check(url)
 
     assert (found.authority, found.server_name) == (authority, server_name)
+
+
+async def test_a_silent_name_server_holds_up_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering, asked = threading.Event(), list[str]()
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        if host.endswith(".silent.example"):
+            answering.wait(10)
+        return [(0, 0, 0, "", ("192.0.2.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    silent = [asyncio.create_task(look_up(f"{number}.silent.example", 443)) for number in range(200)]
+    try:
+        async with asyncio.timeout(5):
+            assert await look_up("hooks.example.org", 443) == ["192.0.2.1"]
+        # Given up on, it has its thread all the same.
+        silent[0].cancel()
+        await asyncio.wait({silent[0]})
+        async with asyncio.timeout(5):
+            await look_up("hooks.example.org", 443)
+        assert len([host for host in asked if host.endswith(".silent.example")]) == LOOKUPS_OF_ONE_SITE
+    finally:
+        answering.set()
+
+    assert len(await asyncio.gather(*silent[1:])) == 199

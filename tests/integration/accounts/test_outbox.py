@@ -1,17 +1,21 @@
 """The outbox: what was committed is done, in order, by whichever relay comes first."""
 
 import asyncio
+import re
+import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.common import MetricMeter
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
-from activities.outbox_relay import Handler, OutboxRelay
+from activities.outbox_relay import BATCH, Handler, OutboxRelay
 from contracts.outbox import OutboxRow
 from database.engine import create_engine
 from database.outbox import Outbox, put
@@ -39,9 +43,11 @@ async def engine(home: Path) -> AsyncIterator[AsyncEngine]:
 
 
 @asynccontextmanager
-async def relaying(engine: AsyncEngine, *handlers: Handler) -> AsyncIterator[None]:
+async def relaying(
+    engine: AsyncEngine, *handlers: Handler, meter: MetricMeter = MetricMeter.noop
+) -> AsyncIterator[None]:
     """A relay for each of these handlers, all at work on the same outbox."""
-    relays = [OutboxRelay(Outbox(engine), {KIND: handler}, MetricMeter.noop) for handler in handlers]
+    relays = [OutboxRelay(Outbox(engine), {KIND: handler}, meter) for handler in handlers]
     running = [asyncio.create_task(relay.run()) for relay in relays]
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -96,6 +102,50 @@ async def test_a_row_that_cannot_be_done_holds_up_only_its_own_aggregate(engine:
     assert seen == [("aggregate/good", 1), ("aggregate/good", 2), ("aggregate/bad", 1), ("aggregate/bad", 2)]
 
 
+async def test_rows_that_hang_delay_no_others(engine: AsyncEngine) -> None:
+    hanging, seen = asyncio.Event(), list[int]()
+
+    async def handle(row: OutboxRow) -> None:
+        if row.aggregate.startswith("aggregate/hangs"):
+            await hanging.wait()
+        seen.append(row.payload["number"])
+
+    async with relaying(engine, handle):
+        for number in range(3):
+            await write(engine, f"aggregate/hangs/{number}", 1_000)
+            await asyncio.sleep(0.2)  # each in a batch of its own
+        async with asyncio.timeout(2):
+            for number in range(20):
+                await write(engine, f"aggregate/{number}", number)
+                while number not in seen:
+                    await asyncio.sleep(POLL_S)
+        assert 1_000 not in seen
+        hanging.set()
+        await until_empty(engine)
+
+
+async def test_many_rows_that_cannot_be_done_keep_none_from_its_turn(engine: AsyncEngine) -> None:
+    failing, tries, seen = True, defaultdict[str, int](int), list[str]()
+
+    async def handle(row: OutboxRow) -> None:
+        tries[row.aggregate] += 1
+        if failing and row.aggregate != "aggregate/late":
+            raise RuntimeError("not yet")
+        seen.append(row.aggregate)
+
+    many = [f"aggregate/fails/{number}" for number in range(5 * BATCH)]
+    for aggregate in many:
+        await write(engine, aggregate, 1)
+    async with relaying(engine, handle):
+        await write(engine, "aggregate/late", 1)
+        while "aggregate/late" not in seen or not all(tries[aggregate] >= 2 for aggregate in many):
+            await asyncio.sleep(POLL_S)
+        failing = False
+        await until_empty(engine)
+
+    assert len(seen) == len(set(seen)) == len(many) + 1
+
+
 async def test_what_was_rolled_back_is_never_done(engine: AsyncEngine) -> None:
     seen: list[int] = []
 
@@ -129,6 +179,33 @@ async def test_a_relay_that_ends_before_its_row_is_deleted_leaves_it_to_the_next
         await until_empty(engine)
 
     assert seen == [7]
+
+
+async def test_the_lag_is_exported_anew_while_rows_are_stuck(engine: AsyncEngine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    runtime = Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+    begun = asyncio.Event()
+
+    async def exported(name: str) -> float:
+        async with httpx.AsyncClient() as http:
+            text = (await http.get(f"http://{address}/metrics")).text
+        found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        return float(found[0]) if found else 0.0
+
+    async def never_ends(_: OutboxRow) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await write(engine, "aggregate/stuck", 1)
+    async with relaying(engine, never_ends, meter=runtime.metric_meter):
+        await begun.wait()
+        while not 2 < await exported("followthrough_outbox_lag") < WITHIN_S:
+            await asyncio.sleep(POLL_S)
+        assert await exported("followthrough_outbox_rows") == 1
+
+    async with engine.begin() as connection:
+        await connection.execute(outbox.delete())
 
 
 async def test_the_lag_is_the_age_of_the_oldest_row(engine: AsyncEngine) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+from typing import Any
 
+import httpx
 from sqlalchemy import select
 
 from database.engine import create_engine
@@ -11,6 +13,7 @@ from database.tables import attention_items
 from stack.home import Home
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, assert_problem, new_key, order_body
 from tests.acceptance.visitor import order_form, visiting
+from tests.accounts import new_address, token_in
 from tests.inbound_events import dispute, encoded, payment_event, stripe_headers
 from tests.integration.api.breaking import family, frozen, readiness, until_ready
 from tests.stack_session import RunningStack
@@ -60,6 +63,32 @@ async def test_an_order_from_the_shop_meets_temporals_absence(own_stack: Running
     assert again.status_code == 303
     order = await customer.until(again.headers["location"].rpartition("/")[2], "completed")
     assert [one["id"] for one in (await customer.get("/v1/orders")).json()["items"]] == [order["id"]]
+
+
+async def test_signing_up_works_while_temporal_is_away_and_the_mail_comes_later(
+    own_stack: RunningStack, caller: Caller
+) -> None:
+    email = new_address()
+
+    with frozen(own_stack, "temporal"):
+        answer = await caller.http.post("/v1/accounts", json={"email": email, "name": "Ada"})
+        assert (answer.status_code, answer.json()["status"]) == (201, "pending")
+        owner = Caller(caller.http, own_stack, answer.json()["id"])
+        # What the welcome would say cannot be asked for; our books know enough.
+        assert (await owner.get(answer.json()["links"]["self"])).json()["status"] == "pending"
+    await until_ready(caller)
+
+    [mail] = await mails_to(email, own_stack)
+    confirmed = await caller.http.post("/v1/accounts/confirm", json={"token": token_in(mail)})
+    assert confirmed.json()["status"] == "confirmed"
+
+
+async def mails_to(address: str, stack: RunningStack) -> list[dict[str, Any]]:
+    """The mails to this address, once there are any."""
+    async with httpx.AsyncClient(base_url=stack.sandbox_url) as sandbox, asyncio.timeout(WITHIN_S):
+        while not (found := (await sandbox.get("/inbox.json", params={"to": address})).json()["messages"]):
+            await asyncio.sleep(POLL_S)
+    return list(found)
 
 
 async def test_postgres_hangs(own_stack: RunningStack, caller: Caller) -> None:

@@ -216,6 +216,30 @@ async def test_a_receiver_that_the_deployment_configures_hears_of_every_order(sh
         await endpoint.delete()
 
 
+async def test_warehouse_and_analytics_both_hear_of_every_order_each_with_its_own_secret(
+    shop: Shop, receiver: Hook
+) -> None:
+    endpoints = EndpointRepository(shop.engine)
+    expected = [("order.accepted", "accepted"), ("order.completed", "completed")]
+    async with hook() as other:
+        configured = [
+            SystemReceiver(f"{name}-{uuid4().hex}", at.url(), new_secret())
+            for name, at in (("warehouse", receiver), ("analytics", other))
+        ]
+        await keep_receivers(endpoints, configured)
+        warehouse, analytics = (
+            ShopEndpoint(shop, receiver_endpoint_id(one.name), None, one.secret) for one in configured
+        )
+        try:
+            order = await ordered_by(f"customer-{uuid4().hex}", shop)
+            await order.start()
+            await until_told(receiver, warehouse, order.id, expected)
+            await until_told(other, analytics, order.id, expected)
+        finally:
+            await warehouse.delete()
+            await analytics.delete()
+
+
 async def test_an_event_that_is_handled_twice_is_delivered_once(shop: Shop, receiver: Hook) -> None:
     """The relay was killed after the deliveries were begun, or before they all were."""
     endpoint = await ShopEndpoint.at(receiver, shop)

@@ -1,7 +1,6 @@
 """What one attempt does on the wire, against real servers on loopback."""
 
 import asyncio
-import gzip
 import itertools
 import socket
 import ssl
@@ -59,7 +58,7 @@ async def test_it_connects_to_the_checked_address_under_the_urls_name() -> None:
 
         answer = await sender_to(host, address="127.0.0.2").send(f"http://{host}/in?a=1", headers=HEADERS, body=BODY)
 
-    assert (answer.status, answer.body) == (200, "ok")
+    assert answer.status == 200
     assert other.connections == 0
     [request] = meant.requests
     assert request.split(b"\r\n") == [
@@ -209,28 +208,28 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "body"),
+    ("answer", "status"),
     [
-        (answer_of(b""), 200, ""),
-        (answer_of("smørbrød".encode(), status="500 Oh"), 500, "smørbrød"),
-        (answer_of(b"gone", status="410 Gone"), 410, "gone"),
-        (answer_of(b"a\0b\xff"), 200, "a\ufffdb\ufffd"),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, ""),
-        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", 202, ""),
-        (CHUNKED + b"3\r\nabc\r\n1;a=b\r\nd\r\n0\r\nTrailer: x\r\n\r\n", 200, "abcd"),
+        (answer_of(b""), 200),
+        (answer_of("smørbrød".encode(), status="500 Oh"), 500),
+        (answer_of(b"gone", status="410 Gone"), 410),
+        (answer_of(b"a\0b\xff"), 200),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", 202),
+        (CHUNKED + b"3\r\nabc\r\n1;a=b\r\nd\r\n0\r\nTrailer: x\r\n\r\n", 200),
     ],
 )
-async def test_any_status_is_an_answer(answer: bytes, status: int, body: str) -> None:
+async def test_any_status_is_an_answer(answer: bytes, status: int) -> None:
     async with receiving(answer) as receiver:
         got = await send_to(receiver.port)
 
-    assert (got.status, got.body) == (status, body)
+    assert got.status == status
     assert got.duration_ms < 5_000
 
 
 async def test_an_answer_may_end_with_its_connection() -> None:
     async with receiving(b"HTTP/1.0 200 OK\r\n\r\nall of it", then_close=True) as receiver:
-        assert (await send_to(receiver.port)).body == "all of it"
+        assert (await send_to(receiver.port)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -248,7 +247,7 @@ async def test_a_body_is_read_up_to_64_kib(answer: Iterable[bytes]) -> None:
         got = await send_to(receiver.port)
         await asyncio.wait_for(receiver.left.wait(), 5)
 
-    assert (got.status, got.body) == (200, "a" * 65_536)
+    assert got.status == 200
 
 
 async def test_a_body_of_tiny_chunks_is_cut_too() -> None:
@@ -257,16 +256,6 @@ async def test_a_body_of_tiny_chunks_is_cut_too() -> None:
         got = await send_to(receiver.port)
 
     assert got.status == 200
-    assert 0 < len(got.body) < 65_536
-
-
-async def test_nothing_is_decompressed() -> None:
-    bomb = gzip.compress(b"a" * 50_000_000)
-    assert len(bomb) < 65_536
-    async with receiving(answer_of(bomb, "Content-Encoding: gzip")) as receiver:
-        got = await send_to(receiver.port)
-
-    assert got.body == bomb.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 @pytest.mark.parametrize(

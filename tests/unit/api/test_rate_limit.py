@@ -1,5 +1,6 @@
 """Who calls too often has to wait, and nobody else."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,3 +37,18 @@ async def test_without_a_valid_token_the_address_counts(strict_app: FastAPI) -> 
         assert [(await one.get("/v1/orders", headers=bad)).status_code for _ in range(3)] == [401, 401, 429]
         assert (await one.get("/openapi.json")).status_code == 429
         assert (await other.get("/openapi.json")).status_code == 200
+
+
+async def test_an_address_may_sign_up_sixty_times_a_minute_unless_told_otherwise(jwks: Path) -> None:
+    async with running_app(jwks) as app, client_of(app, "192.0.2.1") as one, client_of(app, "192.0.2.2") as other:
+        begun, allowed = time.monotonic(), 0
+        # None of them is a sign-up that Postgres would be needed for: whoever asks is counted all the same.
+        while (answer := await one.post("/v1/accounts", json={})).status_code == 422:
+            allowed += 1
+        took_s = time.monotonic() - begun
+
+        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+        assert answer.headers["retry-after"] == "1"
+        assert 60 <= allowed <= 60 + took_s
+        assert (await one.get("/v1/orders")).status_code == 401
+        assert (await other.post("/v1/accounts", json={})).status_code == 422
