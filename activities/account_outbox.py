@@ -54,7 +54,9 @@ class AccountOutbox:
         event = WebhookEvent.model_validate(row.payload)
         kind = ORDER_MAILS.get(event.type)
         if kind is not None and event.owner is not None and is_account_id(event.owner):
-            mail = AccountMail(account_id=event.owner, kind=kind, order_id=event.id)
+            # A shipment's id is its fulfilment's: the order's, and a number.
+            order_id, _, fulfilment = event.id.partition("-")
+            mail = AccountMail(account_id=event.owner, kind=kind, number=int(fulfilment or 1), order_id=order_id)
             await self._start("AccountMail", mail, f"mail/{mail.message_key}")
 
     async def confirmed(self, row: OutboxRow) -> None:

@@ -66,7 +66,7 @@ class OrderActivities:
                         order.status = OrderStatus.AWAITING_CUSTOMER
                         order.note(EventType.CUSTOMER_ASKED, booking.at, f"not enough of {_skus(missing)} is available")
                     else:
-                        go_on(order, placed.rules, checks_fraud=order.checks_fraud, at=booking.at)
+                        go_on(order, placed.rules, at=booking.at)
             return order.progress(booking.known)
 
     @activity.defn
@@ -78,7 +78,7 @@ class OrderActivities:
                 order.remove(missing.lines)
                 order.change(missing.number, status=FulfilmentStatus.CANCELLED)
                 order.note(EventType.AMENDED, booking.at, f"without {_skus([missing])}; the total is {order.total}")
-                go_on(order, booking.rules, checks_fraud=order.checks_fraud, at=booking.at)
+                go_on(order, booking.rules, at=booking.at)
             return order.progress(booking.known)
 
     @activity.defn
@@ -103,7 +103,7 @@ class OrderActivities:
         async with self.books.order(booking.order_id) as order:
             if order.phase is Phase.FORWARD and not order.has(EventType.APPROVED):
                 order.note(EventType.APPROVED, booking.at, booking.approved_by)
-                begin_to_pay(order, checks_fraud=order.checks_fraud, at=booking.at)
+                begin_to_pay(order, at=booking.at)
             return order.progress(booking.known)
 
     @activity.defn
@@ -120,7 +120,7 @@ class OrderActivities:
                     _fail(order, booking.fulfilment, booking)
                 elif _may_turn_round(order, booking):
                     _turn_round(order, booking)
-            return order.progress(booking.known)
+            return order.progress(booking.known, fulfilment=booking.fulfilment)
 
     @activity.defn
     async def finish_undo(self, booking: FinishUndo) -> Progress:
@@ -135,7 +135,8 @@ class OrderActivities:
                 await _release(order, booking, fulfilment.number)
                 order.change(fulfilment.number, status=fulfilment.ends_as)
                 close_when_done(order, booking.at)
-            return order.progress(booking.known)
+            # The last one changes the order, not its other fulfilments.
+            return order.progress(booking.known, fulfilment=booking.fulfilment)
 
     @activity.defn
     async def park(self, booking: Park) -> Progress:
@@ -184,6 +185,8 @@ class OrderActivities:
                         order.change(fulfilment.number, status=ends_as)
                 if booking.status is OrderStatus.COMPLETED:
                     order.failure = None
+                elif booking.status is OrderStatus.PARTIALLY_COMPLETED:
+                    order.failure = first_failure(order)
                 order.close(booking.status, booking.at, "closed by hand")
             return order.progress(booking.known)
 

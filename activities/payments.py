@@ -46,7 +46,7 @@ class PaymentActivities:
             charge_id = await self.caller.call(
                 announced,
                 lambda step, timeout_s: self.provider.charge(call, step, timeout_s=timeout_s),
-                find=lambda: self.provider.find_charge(call),
+                find=lambda: self.provider.find_charge(call, announced.step),
             )
         except CallRefused as no:
             progress = await self._book_charge(announced, refused(no.message))
@@ -64,7 +64,7 @@ class PaymentActivities:
                 book_charge(
                     order, announced.step.fulfilment, announced.call.amount, outcome, attempt_time(announced.at)
                 )
-            return order.progress(announced.known)
+            return order.progress(announced.known, fulfilment=announced.step.fulfilment)
 
     @activity.defn
     async def refund(self, announced: ProviderStep[RefundRequest]) -> Progress:
@@ -89,4 +89,4 @@ class PaymentActivities:
             if is_awaited(order, announced.step):
                 order.settle(StepName.REFUND, call.fulfilment, succeeded(refund_id))
                 order.note_of(call.fulfilment, EventType.REFUNDED, attempt_time(announced.at), str(call.amount))
-            return order.progress(announced.known)
+            return order.progress(announced.known, fulfilment=announced.step.fulfilment)

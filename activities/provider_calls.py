@@ -171,7 +171,7 @@ async def renew_key(books: "Books", announced: ProviderStep[Any], spent: Step) -
     async with books.order(announced.order_id) as order:
         if order.fulfilment(spent.fulfilment).goes_forward or spent.name in (StepName.CANCEL_SHIPMENT, StepName.REFUND):
             order.announce_again(spent, attempt_time(announced.at))
-        return order.progress(announced.known)
+        return order.progress(announced.known, fulfilment=announced.step.fulfilment)
 
 
 def refusal(code: str, message: str, progress: Progress) -> ApplicationError:

@@ -59,7 +59,7 @@ class ShippingActivities:
                     await order.ship_stock(number)
                     order.change(number, status=FulfilmentStatus.SHIPPED)
                     close_when_done(order, at)
-            return order.progress(announced.known)
+            return order.progress(announced.known, fulfilment=announced.step.fulfilment)
 
     @activity.defn
     async def cancel_shipment(self, announced: ProviderStep[CancelShipmentRequest]) -> Progress:
@@ -83,4 +83,4 @@ class ShippingActivities:
                 order.note_of(number, EventType.SHIPMENT_CANCELLED, at, f"shipment {shipment_id}")
                 await order.cancel_shipment(shipment_id, at)
                 announce_next_compensation(order, number, at)
-            return order.progress(announced.known)
+            return order.progress(announced.known, fulfilment=announced.step.fulfilment)

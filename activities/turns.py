@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from database.open_order import OpenOrder
 
 
-def go_on(order: "OpenOrder", rules: OrderRules, *, checks_fraud: bool, at: datetime) -> None:
+def go_on(order: "OpenOrder", rules: OrderRules, *, at: datetime) -> None:
     """Have an order that is reserved, and lacks nothing, go on: over the threshold an operator is asked first."""
     if order.total.amount > rules.approval_threshold:
         order.status = OrderStatus.AWAITING_APPROVAL
         order.note(EventType.APPROVAL_REQUESTED, at, f"the total is {order.total}")
     else:
-        begin_to_pay(order, checks_fraud=checks_fraud, at=at)
+        begin_to_pay(order, at=at)
 
 
-def begin_to_pay(order: "OpenOrder", *, checks_fraud: bool, at: datetime) -> None:
+def begin_to_pay(order: "OpenOrder", *, at: datetime) -> None:
     """Announce the charges, or the check that comes before them."""
     order.status = OrderStatus.PROCESSING
-    if checks_fraud:
+    if order.checks_fraud:
         order.announce(StepName.CHECK_FRAUD, WHOLE_ORDER, at)
     else:
         announce_charges(order, at)
@@ -41,14 +41,15 @@ def close_when_done(order: "OpenOrder", at: datetime) -> None:
     """Give the order its final status once nothing of it is left to do or to undo."""
     if any(fulfilment.status.is_open for fulfilment in order.fulfilments):
         return
-    failures = [fulfilment.failure for fulfilment in order.fulfilments if fulfilment.failure]
+    failure = first_failure(order)
     if order.final_status is not None:
+        order.failure = order.failure or failure
         order.close(order.final_status, at, order.failure.message if order.failure else "undone")
-    elif not failures:
+    elif failure is None:
         order.close(OrderStatus.COMPLETED, at, "every line was paid and handed to the carrier")
     else:
-        order.failure = failures[0]
-        order.close(OrderStatus.PARTIALLY_COMPLETED, at, f"not everything was sent: {failures[0].message}")
+        order.failure = failure
+        order.close(OrderStatus.PARTIALLY_COMPLETED, at, f"not everything was sent: {failure.message}")
 
 
 def is_lost(order: "OpenOrder") -> bool:

@@ -99,7 +99,7 @@ class OrderCommands:
             raise NoActionRequired(f"Its status is {order.status}.") from None
         except TakesLong:
             known = await self._reader.known(caller, order_id)
-            if known.order.status is OrderStatus.AWAITING_CUSTOMER:
+            if known.order.status in (OrderStatus.ACCEPTED, OrderStatus.AWAITING_CUSTOMER):
                 raise TemporarilyUnavailable from None
             return await self._reader.current(known)
 

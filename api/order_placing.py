@@ -27,7 +27,7 @@ from api.order_resource import OrderResource
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts import queues
 from contracts.catalogue import CatalogueProduct
-from contracts.fulfilments import OrderLine
+from contracts.fulfilments import OrderLine, total_of
 from contracts.ids import order_id_for, order_workflow_id
 from contracts.money import MAX_AMOUNT, Money
 from contracts.orders import Address, Order, OrderRules, OrderStatus, PlaceOrder
@@ -167,7 +167,7 @@ def _total(lines: tuple[OrderLine, ...]) -> Money:
     currencies = sorted({line.unit_price.currency for line in lines})
     if len(currencies) > 1:
         raise MixedCurrencies(f"These lines are priced in {', '.join(currencies)}; place an order for each.")
-    amount = sum(line.quantity * line.unit_price.amount for line in lines)
-    if amount > MAX_AMOUNT:
-        raise TotalTooLarge(f"The total is {amount}; at most {MAX_AMOUNT} minor units can be charged at once.")
-    return Money(amount=amount, currency=currencies[0])
+    total = total_of(lines)
+    if total.amount > MAX_AMOUNT:
+        raise TotalTooLarge(f"The total is {total.amount}; at most {MAX_AMOUNT} minor units can be charged at once.")
+    return total

@@ -108,12 +108,14 @@ class Amendment(BaseModel, frozen=True):
 class Progress(BaseModel, frozen=True):
     """Where our books stand after a booking; `entries` are those after the booking's `known`.
 
-    `ship_to` and `amendment` are set once they differ from what was accepted.
+    A booking of one `fulfilment` tells of that one and its steps: what many fulfilments are told in one workflow task
+    has to stay within what Temporal takes. `ship_to` and `amendment` are set once they differ from what was accepted.
     """
 
     status: OrderStatus
     phase: Phase
     failure: Failure | None
+    fulfilment: int | None = None
     fulfilments: tuple[Fulfilment, ...] = ()
     steps: tuple[Step, ...]
     entries: tuple[TimelineEntry, ...]
@@ -125,15 +127,14 @@ class Progress(BaseModel, frozen=True):
     def applied_to(self, order: Order) -> Order:
         """The order as it stands now. Bookings made side by side may be heard of in either order."""
         if self.revision < order.revision:
-            return order
+            return order if self.fulfilment is None else order.model_copy(update=self._parts(order))
         amendment = self.amendment or order
         return order.model_copy(
             update={
+                **self._parts(order),
                 "status": self.status,
                 "phase": self.phase,
                 "failure": self.failure,
-                "fulfilments": self.fulfilments or (self._only_fulfilment(order),),
-                "steps": self.steps,
                 "timeline": order.timeline
                 + tuple(entry for entry in self.entries if entry.sequence > order.timeline[-1].sequence),
                 "ship_to": self.ship_to or order.ship_to,
@@ -144,6 +145,13 @@ class Progress(BaseModel, frozen=True):
                 "updated_at": self.updated_at,
             }
         )
+
+    def _parts(self, order: Order) -> dict[str, tuple[Fulfilment, ...] | tuple[Step, ...]]:
+        """The order's fulfilments and steps, with those that this tells of as it tells of them."""
+        told = self.fulfilments or (self._only_fulfilment(order),)
+        fulfilments = {one.number: one for one in (*order.fulfilments, *told)}
+        steps = {(step.name, step.fulfilment): step for step in (*order.steps, *self.steps)}
+        return {"fulfilments": tuple(fulfilments.values()), "steps": tuple(steps.values())}
 
     def goes_forward(self, fulfilment: int) -> bool:
         """Whether a fulfilment is still to be sent."""

@@ -29,8 +29,8 @@ def contradiction_to_undoing(order: Standing, status: OrderStatus) -> str | None
 def contradiction_to_closing(order: Standing, status: OrderStatus) -> str | None:
     """Why our books don't allow that the order is closed as this; None when they do.
 
-    What is kept needs both effects on record. For the rest it is enough that each effect's undoing was announced: what
-    became of that, the operator knows better than our books.
+    What is kept needs both effects on record. For the rest it is enough that its undoing was announced: what became of
+    that, and of what would have come after it, the operator knows better than our books.
     """
     keeps = kept(order, status)
     rest = [fulfilment for fulfilment in _real(order) if fulfilment not in keeps]
@@ -49,11 +49,9 @@ def kept(order: Standing, status: OrderStatus) -> list[Fulfilment]:
         return _real(order)
     if status is not OrderStatus.PARTIALLY_COMPLETED:
         return []
-    sent = [fulfilment for fulfilment in _real(order) if _why_not_sent(order, fulfilment) is None]
-    if len(sent) < len(_real(order)):
-        return sent
-    # Then the undoing that was under way has been done by hand.
-    return [fulfilment for fulfilment in sent if fulfilment.status is FulfilmentStatus.SHIPPED]
+    shipped = [fulfilment for fulfilment in _real(order) if fulfilment.status is FulfilmentStatus.SHIPPED]
+    # Of an order of which nothing was sent for good, what could not be undone is what stays.
+    return shipped or [fulfilment for fulfilment in _real(order) if _why_not_sent(order, fulfilment) is None]
 
 
 def _real(order: Standing) -> list[Fulfilment]:
@@ -69,9 +67,11 @@ def _why_not_sent(order: Standing, fulfilment: Fulfilment) -> str | None:
 
 
 def _why_not_undone(order: Standing, fulfilment: Fulfilment) -> str | None:
-    if _stands(order, fulfilment, StepName.SHIP) and not _announced(order, fulfilment, StepName.CANCEL_SHIPMENT):
+    called_back = _announced(order, fulfilment, StepName.CANCEL_SHIPMENT)
+    if _stands(order, fulfilment, StepName.SHIP) and not called_back:
         return "the order was shipped and not called back"
-    if _stands(order, fulfilment, StepName.CHARGE) and not _announced(order, fulfilment, StepName.REFUND):
+    refunded = called_back or _announced(order, fulfilment, StepName.REFUND)
+    if _stands(order, fulfilment, StepName.CHARGE) and not refunded:
         return "the order was charged and not refunded"
     return None
 

@@ -62,6 +62,11 @@ class Step(BaseModel, frozen=True):
     message: str | None = None
 
     @property
+    def names_fulfilment(self) -> bool:
+        """Whether its key names the fulfilment. Keys did not once, and what is sent under one must not change."""
+        return "-" in self.key.partition(":")[0]
+
+    @property
     def may_stand(self) -> bool:
         """Whether it had its effect, or may have had it."""
         return self.outcome in (None, StepOutcome.SUCCEEDED)

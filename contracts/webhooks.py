@@ -15,6 +15,7 @@ class WebhookEventType(StrEnum):
     ORDER_ACCEPTED = "order.accepted"
     ORDER_NEEDS_ATTENTION = "order.needs_attention"
     ORDER_COMPLETED = "order.completed"
+    ORDER_PARTIALLY_COMPLETED = "order.partially_completed"
     ORDER_CANCELLED = "order.cancelled"
     ORDER_REJECTED = "order.rejected"
     ORDER_REFUNDED = "order.refunded"
@@ -32,11 +33,16 @@ TOLD_OF_ORDERS: Mapping[EventType, WebhookEventType] = {
     EventType.ACCEPTED: WebhookEventType.ORDER_ACCEPTED,
     EventType.NEEDS_ATTENTION: WebhookEventType.ORDER_NEEDS_ATTENTION,
     EventType.COMPLETED: WebhookEventType.ORDER_COMPLETED,
+    EventType.PARTIALLY_COMPLETED: WebhookEventType.ORDER_PARTIALLY_COMPLETED,
     EventType.CANCELLED: WebhookEventType.ORDER_CANCELLED,
     EventType.REJECTED: WebhookEventType.ORDER_REJECTED,
     EventType.REFUNDED: WebhookEventType.ORDER_REFUNDED,
-    EventType.SHIPPED: WebhookEventType.SHIPMENT_SHIPPED,
-    EventType.SHIPMENT_CANCELLED: WebhookEventType.SHIPMENT_CANCELLED,
+}
+
+# Those that are told of a fulfilment, each with what that is then.
+TOLD_OF_SHIPPING: Mapping[EventType, tuple[WebhookEventType, str]] = {
+    EventType.SHIPPED: (WebhookEventType.SHIPMENT_SHIPPED, "shipped"),
+    EventType.SHIPMENT_CANCELLED: (WebhookEventType.SHIPMENT_CANCELLED, "cancelled"),
 }
 
 # The steps of a shipment that its owner's webhooks tell.

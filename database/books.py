@@ -56,7 +56,7 @@ _ADD = """
             reference = excluded.reference, message = excluded.message
     ), told AS (
         INSERT INTO followthrough.outbox (aggregate, kind, payload)
-        SELECT 'events/' || $1, 'event', event || jsonb_build_object('id', $1::text, 'owner', $2::text)
+        SELECT 'events/' || $1, 'event', event || jsonb_build_object('owner', $2::text)
         FROM jsonb_array_elements($5::jsonb) WITH ORDINALITY AS events (event, number)
         WHERE starts_with($2, 'acct_') OR EXISTS (
             SELECT FROM followthrough.webhook_endpoints

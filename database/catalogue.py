@@ -87,11 +87,11 @@ async def _know_warehouses(connection: AsyncConnection, counted: Mapping[str, in
 
 async def _put_stock(connection: AsyncConnection, sku: str, counted: Mapping[str, int]) -> int:
     """Replace the stock of an item, and return how many units of it can be ordered now. Raises StockIsReserved."""
-    # Reservations lock rows in the order of SKU and warehouse, too.
+    # Reservations lock the rows of warehouses in this order, too.
     rows = await connection.execute(
         select(stock.c.warehouse, stock.c.reserved)
         .where(stock.c.sku == sku)
-        .order_by(stock.c.warehouse)
+        .order_by(stock.c.warehouse.collate("C"))
         .with_for_update()
     )
     reserved: dict[str, int] = {row.warehouse: row.reserved for row in rows}

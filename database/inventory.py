@@ -7,14 +7,15 @@ from contracts.fulfilments import Fulfilment
 from database.spendings import CHECKS_FRAUD
 from database.transaction import Connection
 
-# Rows are locked in one order and in a statement of their own: so two orders cannot deadlock, and the statement that
-# changes them sees them as they are under the lock.
+# Rows are locked in one order, that of warehouses, which fulfilments are numbered by, and then of SKUs; and in a
+# statement of their own: so two orders cannot deadlock, and the statement that changes them sees them as they are under
+# the lock.
 _LOCK_WANTED = f"""
     SELECT sku, warehouse, on_hand - reserved AS available,
         EXISTS (SELECT FROM followthrough.orders WHERE id = $2) AS entered, {CHECKS_FRAUD} AS checks_fraud
     FROM followthrough.stock
     WHERE sku = ANY($1::text[])
-    ORDER BY sku, warehouse
+    ORDER BY warehouse COLLATE "C", sku COLLATE "C"
     FOR UPDATE OF stock
 """  # noqa: S608 - put together from constants
 _RESERVE = """
@@ -32,7 +33,7 @@ _LOCK_HELD = """
     SELECT stock.sku
     FROM followthrough.stock JOIN followthrough.reservations USING (sku, warehouse)
     WHERE reservations.order_id = $1 AND warehouse = $2 AND reservations.state = 'held'
-    ORDER BY stock.sku
+    ORDER BY stock.sku COLLATE "C"
     FOR UPDATE OF stock
 """
 _END_RESERVATION = """

@@ -24,6 +24,8 @@ async def _upgrade(database_url: str) -> None:
     engine = create_engine(database_url, connections=1, application_name="followthrough migrate")
     try:
         async with engine.begin() as connection:
+            # Where there are many orders, changing them takes longer than a statement may elsewhere.
+            await connection.execute(text("SET LOCAL statement_timeout = 0"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             await connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             await connection.run_sync(_run_migrations)

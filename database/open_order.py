@@ -13,7 +13,7 @@ from contracts.ids import fulfilment_id
 from contracts.money import Money
 from contracts.orders import Address, EventType, OrderStatus, Phase, TimelineEntry
 from contracts.steps import WHOLE_ORDER, Outcome, Step, StepName
-from contracts.webhooks import TOLD_OF_ORDERS, status_at
+from contracts.webhooks import TOLD_OF_ORDERS, TOLD_OF_SHIPPING, status_at
 from database import inventory, shipments, spendings
 from database.transaction import Connection
 
@@ -66,7 +66,9 @@ class OpenOrder:
         """Whether this event is in the timeline already: its booking was done before."""
         return str(event) in self.events
 
-    def note(self, event: EventType, at: datetime, detail: str, *, key: str | None = None) -> None:
+    def note(
+        self, event: EventType, at: datetime, detail: str, *, key: str | None = None, fulfilment: int | None = None
+    ) -> None:
         """Add to the timeline. `key` tells apart events that may happen more than once.
 
         The row's lock decides the order of events that race (a cancel with the end of a call, say), not the clocks
@@ -76,16 +78,21 @@ class OpenOrder:
         at = max([at, *(entry.at for entry in self.events.values())])
         self.events[key] = TimelineEntry(sequence=len(self.events) + 1, at=at, type=event, detail=detail)
         self.added.events.append(key)
-        if event in TOLD_OF_ORDERS:
-            status = status_at(event, self.status)
-            self.added.told.append({"type": TOLD_OF_ORDERS[event], "status": status, "at": at})
+        if event in TOLD_OF_SHIPPING and fulfilment is not None:
+            kind, status = TOLD_OF_SHIPPING[event]
+            told = {"id": fulfilment_id(self.id, fulfilment), "type": kind, "status": status, "at": at}
+            self.added.told.append(told)
+        elif event in TOLD_OF_ORDERS:
+            told = {"id": self.id, "type": TOLD_OF_ORDERS[event], "status": status_at(event, self.status), "at": at}
+            self.added.told.append(told)
         self.updated_at = at
 
     def note_of(self, number: int, event: EventType, at: datetime, detail: str) -> None:
         """Add something that happened to a fulfilment; it is named when there are several."""
         if len(self.fulfilments) > 1:
             detail = f"fulfilment {number}: {detail}"
-        self.note(event, at, detail, key=event.value if number == 1 else f"{event}/{number}")
+        key = event.value if number == 1 else f"{event}/{number}"
+        self.note(event, at, detail, key=key, fulfilment=number)
 
     def close(self, status: OrderStatus, at: datetime, detail: str) -> None:
         """Give the order its final status; the event of the same name is the last of its timeline."""
@@ -166,18 +173,24 @@ class OpenOrder:
         """Write down that this call is about to be made, under which key. Announcing twice changes nothing."""
         if (name, number) not in self.steps_by_id:
             subject = self.id if number == WHOLE_ORDER else fulfilment_id(self.id, number)
-            self._put(Step(name=name, fulfilment=number, key=f"{subject}:{name}:1", begun_at=at))
+            self._begin(Step(name=name, fulfilment=number, key=f"{subject}:{name}:1", begun_at=at))
 
     def announce_again(self, spent: Step, at: datetime) -> None:
         """Give a call a new key, once it is known that it had no effect under the `spent` one."""
         *name, turn = spent.key.split(":")
-        if self.step(spent.name, spent.fulfilment).key == spent.key:
+        step = self.step(spent.name, spent.fulfilment)
+        if step.key == spent.key and step.outcome is None:
             key = ":".join((*name, str(int(turn) + 1)))
-            self._put(Step(name=spent.name, fulfilment=spent.fulfilment, key=key, begun_at=at))
+            self._begin(Step(name=spent.name, fulfilment=spent.fulfilment, key=key, begun_at=at))
 
     def settle(self, name: StepName, number: int, outcome: Outcome) -> None:
         """Write down what became of an announced call."""
         self._put(self.step(name, number).model_copy(update=dict(outcome)))
+
+    def _begin(self, step: Step) -> None:
+        self._put(step)
+        # Who asks what was begun lately looks at orders that have changed since.
+        self.updated_at = max(self.updated_at, step.begun_at)
 
     def _put(self, step: Step) -> None:
         self.steps_by_id[step.name, step.fulfilment] = step
@@ -185,15 +198,17 @@ class OpenOrder:
 
     # What the workflow hears.
 
-    def progress(self, known: int) -> Progress:
+    def progress(self, known: int, *, fulfilment: int | None = None) -> Progress:
+        """Where the order stands: as a whole, or with no more of its fulfilments than this one."""
         moved = any(entry.type is EventType.ADDRESS_CHANGED for entry in self.events.values())
         amendment = Amendment(lines=self.lines, removed_lines=self.removed_lines, total=self.total)
         return Progress(
             status=self.status,
             phase=self.phase,
             failure=self.failure,
-            fulfilments=self.fulfilments,
-            steps=tuple(self.steps),
+            fulfilment=fulfilment,
+            fulfilments=self.fulfilments if fulfilment is None else (self.fulfilment(fulfilment),),
+            steps=tuple(step for step in self.steps if fulfilment in (None, step.fulfilment)),
             entries=tuple(entry for entry in self.events.values() if entry.sequence > known),
             ship_to=self.ship_to if moved else None,
             amendment=amendment if self.removed_lines else None,

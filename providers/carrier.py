@@ -34,7 +34,7 @@ class Carrier:
             timeout_s=timeout_s,
             body={
                 "order_id": request.order_id,
-                "reference": request.fulfilment_id,
+                **({"reference": request.fulfilment_id} if step.names_fulfilment else {}),
                 "ship_to": request.ship_to.model_dump(mode="json", exclude_none=True),
                 "parcels": [parcel.model_dump() for parcel in request.parcels],
             },

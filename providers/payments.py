@@ -12,6 +12,7 @@ from contracts.providers import (
     ProviderFailed,
     ProviderNeedsSearch,
     ProviderRefused,
+    ProviderRequest,
     ProviderSilent,
     RefundRequest,
 )
@@ -50,8 +51,7 @@ class PaymentProvider:
                 "error_on_requires_action": "true",
                 "automatic_payment_methods[enabled]": "true",
                 "automatic_payment_methods[allow_redirects]": "never",
-                "metadata[order_id]": request.order_id,
-                "metadata[fulfilment_id]": request.fulfilment_id,
+                **_subject(request, step),
                 "metadata[step]": "charge",
             },
         )
@@ -60,17 +60,15 @@ class PaymentProvider:
             raise ProviderNeedsSearch(f"payment intent {intent['id']} is {intent['status']}")
         return str(intent["id"])
 
-    async def find_charge(self, request: ChargeRequest) -> str | None:
+    async def find_charge(self, request: ChargeRequest, step: Step) -> str | None:
         """The id of the fulfilment's successful payment intent, by search; None when that shows nothing (yet).
 
         Raises ProviderRefused when it shows a declined one.
         """
         query = f"metadata['order_id']:'{request.order_id}' AND metadata['step']:'charge'"
-        found = [
-            intent
-            for intent in await self._get("v1/payment_intents/search", {"query": query})
-            if fulfilment_of(intent["metadata"]) == request.fulfilment
-        ]
+        if step.names_fulfilment:
+            query += f" AND metadata['fulfilment_id']:'{request.fulfilment_id}'"
+        found = await self._get("v1/payment_intents/search", {"query": query})
         for intent in found:
             if intent["status"] == "succeeded":
                 return str(intent["id"])
@@ -90,8 +88,7 @@ class PaymentProvider:
             form={
                 "payment_intent": request.charge_id,
                 "amount": str(request.amount.amount),
-                "metadata[order_id]": request.order_id,
-                "metadata[fulfilment_id]": request.fulfilment_id,
+                **_subject(request, step),
                 "metadata[step]": "refund",
             },
         )
@@ -137,6 +134,11 @@ class PaymentProvider:
         if not response.is_success:
             raise ProviderSilent(f"{path} answered {response.status_code}")
         return list(response.json()["data"])
+
+
+def _subject(request: ProviderRequest, step: Step) -> dict[str, str]:
+    subject = {"metadata[order_id]": request.order_id}
+    return subject | {"metadata[fulfilment_id]": request.fulfilment_id} if step.names_fulfilment else subject
 
 
 def fulfilment_of(metadata: Mapping[str, str]) -> int:

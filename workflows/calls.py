@@ -118,14 +118,16 @@ async def call_provider(
         summary=what,
     )
     await workflow.wait_condition(lambda: attempts.done() or stop())
-    if not attempts.done():
+    stopped = not attempts.done()
+    if stopped:
         attempts.cancel()
     try:
         return await attempts
     except FailureError as error:
         if refused := _refusal(error):
             raise refused from error
-        if stop():
+        # Whatever else has happened meanwhile: attempts that were stopped have not been given their time.
+        if stopped or stop():
             raise Stopped from error
         raise GaveUp(_reason(error)) from error
 

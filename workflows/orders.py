@@ -169,7 +169,7 @@ class OrderWorkflow:
         processes = [
             FulfilmentProcess(self.file, fulfilment.number, stop=self.is_to_be_cancelled)
             for fulfilment in self.order.fulfilments
-            if fulfilment.status.is_open
+            if fulfilment.status.is_open or fulfilment.status is FulfilmentStatus.SHIPPED
         ]
         stuck = [found for found in await asyncio.gather(*(process.run() for process in processes)) if found]
         self.forget_a_late_cancel()
@@ -201,6 +201,7 @@ class OrderWorkflow:
         )
         await self.file.book(OrderActivities.begin_undo, booking, what="begin to undo")
         self.parked = False
+        workflow.set_current_details("")
         self.refuse_waiting_operators()
 
     # Parked, an order waits for an operator.
@@ -226,9 +227,7 @@ class OrderWorkflow:
             return
         self.file.show(f"**Needs attention**, {left}.")
         while self.parked:
-            await workflow.wait_condition(
-                lambda: bool(self.operator_requests) or (self.cancel_requested and self.order.phase is Phase.FORWARD)
-            )
+            await workflow.wait_condition(lambda: bool(self.operator_requests) or self.is_to_be_cancelled())
             await taken_up()
             if not self.operator_requests:
                 raise cancelled()

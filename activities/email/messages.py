@@ -61,6 +61,8 @@ class AccountMailWriter:
             "until": f"{until:%-d %B %Y, %H:%M} UTC",
             "is_pending": account.status is AccountStatus.PENDING,
             "order": order,
+            # A shipping notice is about one parcel, and has its number.
+            "lines": order.fulfilment(mail.number).lines if order and mail.kind is MailKind.SHIPPING_NOTICE else (),
         }
         template = TEMPLATES[mail.kind]
         subject, _, text = _ENVIRONMENT.get_template(f"{template}.txt").render(facts).partition("\n")

@@ -73,8 +73,6 @@ def upgrade() -> None:
         schema="followthrough",
     )
     op.execute("INSERT INTO followthrough.fraud_settings DEFAULT VALUES")
-    # Where there are many orders this takes longer than a statement may elsewhere.
-    op.execute("SET LOCAL statement_timeout = 0")
     op.create_table(
         "order_skus",
         sa.Column("order_id", sa.String(length=30), nullable=False),

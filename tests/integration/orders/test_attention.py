@@ -160,6 +160,30 @@ async def test_resolving_an_order_on_its_way_back_closes_it_by_hand(shop: Shop) 
     assert evidence.effects.refunds == ()
 
 
+async def not_called_back(shop: Shop) -> ShopOrder:
+    """An order that was to be undone, of which the carrier does not give the parcel back."""
+    order = await parked_forward(shop, "ship")
+    await order.meets("cancel_shipment", "decline", times=None)
+    await order.cancel()
+    assert (await order.parked()).startswith("left to undo: cancel the shipment (")
+    return order
+
+
+@pytest.mark.parametrize("status", [OrderStatus.CANCELLED, OrderStatus.COMPLETED])
+async def test_an_operator_says_what_became_of_a_parcel_that_could_not_be_called_back(
+    shop: Shop, status: OrderStatus
+) -> None:
+    """Stopped by telephone and paid back by hand, or left with its customer."""
+    order = await not_called_back(shop)
+
+    await order.resolve(status)
+
+    evidence = await order.settled_evidence()
+    assert evidence.status is status
+    sent = int(status is OrderStatus.COMPLETED)
+    assert evidence.stock == Stock(on_hand=ON_HAND - sent, reserved=0)
+
+
 async def test_an_order_on_its_way_back_that_was_never_shipped_cannot_be_resolved_as_completed(shop: Shop) -> None:
     order = await parked_on_the_way_back(shop)
 

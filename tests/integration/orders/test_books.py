@@ -52,6 +52,20 @@ async def test_a_booking_whose_attempt_began_before_the_last_entry_does_not_go_b
     assert (entries, updated_at) == ([placed.accepted_at, later, later], later)
 
 
+async def test_an_order_has_changed_when_a_call_is_announced(shop: Shop) -> None:
+    """The fraud limit looks at the orders that changed within its window."""
+    placed = shop.order_of(await shop.goods()).placed
+    books = Books(shop.engine)
+    later = placed.accepted_at + timedelta(hours=1)
+    async with books.placed(placed, placed.accepted_at, "run") as (order, _):
+        order.note(EventType.ACCEPTED, placed.accepted_at, "first")
+    async with books.order(placed.order_id) as order:
+        order.announce(StepName.CHARGE, 1, later)
+
+    async with shop.engine.connect() as connection:
+        assert await connection.scalar(select(orders.c.updated_at).where(orders.c.id == placed.order_id)) == later
+
+
 async def _until_somebody_waits(shop: Shop) -> None:
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE OF locked%'"

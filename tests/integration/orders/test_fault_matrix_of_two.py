@@ -64,7 +64,7 @@ CASES = [Case(step, behaviour, which) for step in STEPS for behaviour in BEHAVIO
 @pytest.fixture(scope="session")
 async def outcomes(shop: Shop) -> dict[Case, Evidence]:
     """What became of one order per case; they run side by side."""
-    async with asyncio.timeout(3 * WITHIN_S):
+    async with asyncio.timeout(5 * WITHIN_S):
         return dict(zip(CASES, await asyncio.gather(*(meet(shop, case) for case in CASES)), strict=True))
 
 

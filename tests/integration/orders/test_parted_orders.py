@@ -62,6 +62,37 @@ async def test_a_stuck_part_leaves_the_other_one_shipped_and_the_order_to_an_ope
     assert evidence.effects.money_kept == 2 * PRICE
 
 
+async def test_the_web_uis_cancel_button_changes_nothing_for_a_stuck_part_whose_neighbour_was_shipped(
+    shop: Shop,
+) -> None:
+    order = await stuck_at(shop, "charge", 2)
+
+    await order.handle.cancel()
+
+    # An order that had gone on by itself would not wait for an operator any more.
+    assert (await order.retry()).status is not OrderStatus.NEEDS_ATTENTION
+    evidence = await order.settled_evidence()
+    assert evidence.status is OrderStatus.COMPLETED
+    assert evidence.timeline.count("retried") == 1
+
+
+async def test_an_order_from_sixty_warehouses_goes_out_in_sixty_parcels(shop: Shop) -> None:
+    """What Temporal takes of one workflow task is less than all parts told of in each booking would be."""
+    order = await shop.order(
+        on_hand={f"wh_{number:02}": 1 for number in range(60)}, quantity=60, approval_threshold=10**6
+    )
+
+    await order.start()
+
+    evidence = await order.settled_evidence()
+    assert evidence.status is OrderStatus.COMPLETED
+    assert evidence.effects.money_kept == 60 * PRICE
+    assert evidence.effects.shipment_statuses == ["booked"] * 60
+    assert evidence.stock == Stock(on_hand=0, reserved=0)
+    assert evidence.view == evidence.agreed
+    assert (await order.handle.describe()).raw_description.workflow_execution_info.history_size_bytes < 1_500_000
+
+
 async def test_an_operator_can_give_up_a_stuck_part_and_leave_the_other_one_with_the_customer(shop: Shop) -> None:
     order = await stuck_at(shop, "ship", 1)
 
@@ -103,6 +134,7 @@ async def test_a_refund_that_is_refused_parks_the_order_though_the_other_part_is
     assert statuses(evidence.booked) == [SHIPPED, FAILED]
     assert evidence.stock == Stock(on_hand=1, reserved=0)
     assert evidence.effects.refunds == ()
+    assert evidence.failure_code == "shipping_failed"
 
 
 async def test_a_customer_who_is_silent_for_72_hours_gets_everything_released(shop: Shop) -> None:

@@ -10,9 +10,9 @@ import pytest
 from activities.webhook_fan_out import WebhookFanOut
 from activities.webhook_receivers import SystemReceiver, keep_receivers
 from contracts.ids import receiver_endpoint_id
-from contracts.orders import EventType, OrderStatus
+from contracts.orders import FINAL_STATUSES, EventType, OrderStatus
 from contracts.outbox import OutboxKind, OutboxRow
-from contracts.webhooks import DeliveryStatus, EndpointStatus
+from contracts.webhooks import TOLD_OF_ORDERS, DeliveryStatus, EndpointStatus
 from database.books import Books
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
@@ -26,7 +26,7 @@ LARGE = 60_000
 COMPLETED = [
     ("order.accepted", "accepted"),
     ("order.completed", "completed"),
-    ("shipment.shipped", "processing"),
+    ("shipment.shipped", "shipped"),
 ]
 
 
@@ -37,10 +37,12 @@ async def ordered_by(customer: str, shop: Shop, **terms: Any) -> ShopOrder:
 
 
 def told(messages: list[Message], endpoint: ShopEndpoint, subject_id: str) -> list[tuple[str, str]]:
-    """Type and status of what was told of this order or account; deliveries come in any order."""
+    """Type and status of what was told of this order, with its fulfilments, or account; deliveries come in any order."""
     payloads = [message.verified(endpoint.secret) for message in messages]
     return sorted(
-        (payload["type"], payload["data"]["status"]) for payload in payloads if payload["data"]["id"] == subject_id
+        (payload["type"], payload["data"]["status"])
+        for payload in payloads
+        if payload["data"]["id"].partition("-")[0] == subject_id
     )
 
 
@@ -91,6 +93,30 @@ async def test_an_order_that_goes_back_is_told_step_by_step(shop: Shop, receiver
     )
 
 
+async def test_each_parcel_is_told_by_its_own_id_and_how_the_order_ended(shop: Shop, receiver: Hook) -> None:
+    endpoint = await ShopEndpoint.at(receiver, shop)
+    order = await ordered_by(str(endpoint.owner), shop, on_hand={"wh_a": 1, "wh_b": 1, "wh_c": 1}, quantity=3)
+    await order.meets("ship", "decline", fulfilment=2)
+    await order.start()
+
+    messages = await receiver.until_got(5)
+
+    data = [message.verified(endpoint.secret) for message in messages]
+    assert sorted((one["type"], one["data"]["id"], one["data"]["status"]) for one in data) == [
+        ("order.accepted", order.id, "accepted"),
+        ("order.partially_completed", order.id, "partially_completed"),
+        ("order.refunded", order.id, "processing"),
+        ("shipment.shipped", f"{order.id}-1", "shipped"),
+        ("shipment.shipped", f"{order.id}-3", "shipped"),
+    ]
+
+
+def test_every_final_status_is_told() -> None:
+    assert {TOLD_OF_ORDERS[EventType(status.value)].value for status in FINAL_STATUSES} == {
+        f"order.{status.value}" for status in FINAL_STATUSES
+    }
+
+
 async def test_an_order_that_needs_attention_is_told(shop: Shop, receiver: Hook) -> None:
     endpoint = await ShopEndpoint.at(receiver, shop, "order.needs_attention")
     order = await ordered_by(str(endpoint.owner), shop, retry_window_s=2)
@@ -122,7 +148,7 @@ async def test_an_endpoint_hears_what_it_asked_for(shop: Shop, receiver: Hook) -
         await order.start()
 
         await until_told(other, completed, order.id, [("order.completed", "completed")])
-        await until_told(receiver, shipments, order.id, [("shipment.shipped", "processing")])
+        await until_told(receiver, shipments, order.id, [("shipment.shipped", "shipped")])
 
 
 async def test_a_disabled_endpoint_hears_nothing(shop: Shop, receiver: Hook) -> None:
