@@ -59,7 +59,8 @@ class OutboxRelay:
     """Does each row by the handler of its kind, which may see a row twice: after a crash before it was deleted.
 
     Several relays share the work; the rows of an aggregate are done in order all the same. Rows that could not be done
-    go by themselves the next time, behind those that nobody has tried yet.
+    go by themselves the next time, behind those that nobody has tried yet, and one batch at a time: however many hang,
+    there is room for the others.
     """
 
     def __init__(self, outbox: Outbox, handlers: Mapping[str, Handler], meter: MetricMeter) -> None:
@@ -67,6 +68,7 @@ class OutboxRelay:
         self._handlers = handlers
         self._heard = asyncio.Event()
         self._put_off: dict[str, PutOff] = {}
+        self._trying_again = asyncio.Lock()
         self._lag = meter.create_gauge_float(
             "followthrough_outbox_lag", "age of the oldest row that waits in the outbox", "s"
         )
@@ -131,12 +133,12 @@ class OutboxRelay:
 
     async def _do_put_off(self) -> bool:
         now = time.monotonic()
-        due = [aggregate for aggregate, until in self._put_off.items() if until.due <= now][:BATCH]
-        if not due:
+        due = sorted((until.due, aggregate) for aggregate, until in self._put_off.items() if until.due <= now)
+        if not due or self._trying_again.locked():
             return False
         # Those that somebody else has, or has done, are forgotten.
-        earlier = {aggregate: self._put_off.pop(aggregate) for aggregate in due}
-        async with self._outbox.take(BATCH, of=due) as batch:
+        earlier = {aggregate: self._put_off.pop(aggregate) for _, aggregate in due[:BATCH]}
+        async with self._trying_again, self._outbox.take(BATCH, of=earlier) as batch:
             done = await self._do_all(batch.rows, earlier)
             await batch.done(done)
         if done:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 # Each who waits keeps one of the worker's slots for activities.
-LONGEST_LINE = 50
+LONGEST_LINE = 30
 
 
 @dataclass

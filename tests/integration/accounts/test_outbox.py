@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.common import MetricMeter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from activities import outbox_relay
 from activities.outbox_relay import BATCH, Handler, OutboxRelay
 from contracts.outbox import OutboxRow
 from database.engine import create_engine
@@ -144,6 +145,35 @@ async def test_many_rows_that_cannot_be_done_keep_none_from_its_turn(engine: Asy
         await until_empty(engine)
 
     assert len(seen) == len(set(seen)) == len(many) + 1
+
+
+async def test_however_many_rows_hang_there_is_room_for_others(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_relay, "DONE_WITHIN_S", 5.0)
+    tries, hanging, seen = defaultdict[str, int](int), asyncio.Event(), list[str]()
+
+    async def handle(row: OutboxRow) -> None:
+        tries[row.aggregate] += 1
+        if row.aggregate.startswith("aggregate/hangs"):
+            await hanging.wait()
+        seen.append(row.aggregate)
+
+    many = [f"aggregate/hangs/{number}" for number in range(5 * BATCH)]
+    for aggregate in many:
+        await write(engine, aggregate, 1)
+    async with relaying(engine, handle):
+        while sum(tries.values()) <= len(many):
+            await asyncio.sleep(POLL_S)
+        # All hang, and some for the second time.
+        for number in range(5):
+            await write(engine, f"aggregate/{number}", 1)
+            async with asyncio.timeout(2):
+                while f"aggregate/{number}" not in seen:
+                    await asyncio.sleep(POLL_S)
+            await asyncio.sleep(0.3)
+        hanging.set()
+        await until_empty(engine)
 
 
 async def test_what_was_rolled_back_is_never_done(engine: AsyncEngine) -> None:
