@@ -37,7 +37,7 @@ async def ordered_by(customer: str, shop: Shop, **terms: Any) -> ShopOrder:
 
 
 def told(messages: list[Message], endpoint: ShopEndpoint, subject_id: str) -> list[tuple[str, str]]:
-    """Type and status of what was told of this order, with its fulfilments, or account; deliveries come in any order."""
+    """Type and status of what was told of this order and its parcels, or account; deliveries come in any order."""
     payloads = [message.verified(endpoint.secret) for message in messages]
     return sorted(
         (payload["type"], payload["data"]["status"])
