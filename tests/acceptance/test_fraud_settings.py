@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.client import Caller, Door, assert_problem
+from tests.shop import Shop
 
 FRAUD = "/v1/admin/fraud"
 # Nobody else on this stack spends as much.
@@ -95,3 +96,28 @@ async def test_only_operators_see_and_change_them(door: Door, method: str, path:
     refused = await customer.http.request(method, path, headers=customer.headers, content=b"[" * 300_000)
     assert_problem(refused, 403, "forbidden")
     assert_problem(await customer.http.request(method, path), 401, "unauthenticated")
+
+
+async def test_an_order_over_the_limit_is_rejected_and_nothing_is_charged(
+    customer: Caller, fraud: Caller, shop: Shop
+) -> None:
+    await fraud.put("/v1/admin/fraud/limit", {"amount": 3_998, "window_s": 3_600})
+    within = await customer.placed(quantity=2)
+    await customer.until(within["id"], "completed")
+
+    over = await customer.until((await customer.placed(quantity=1))["id"], "rejected")
+
+    assert over["failure"]["code"] == "fraud_suspected"
+    assert (await shop.ledger.effects(over["id"])).charges == ()
+
+
+async def test_orders_wait_for_suspended_checks_and_then_go_on(customer: Caller, fraud: Caller, shop: Shop) -> None:
+    await fraud.put("/v1/admin/fraud/maintenance", {"enabled": True})
+    placed = await customer.placed()
+    order = await customer.until(placed["id"], "processing")
+    assert "charged" not in [entry["type"] for entry in order["timeline"]]
+
+    await fraud.put("/v1/admin/fraud/maintenance", {"enabled": False})
+
+    await customer.until(placed["id"], "completed")
+    assert len((await shop.ledger.effects(placed["id"])).charges) == 1

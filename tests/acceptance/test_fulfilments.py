@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from temporalio.testing import TimeSkipper
 
-from contracts.ids import fulfilment_id, order_id_for
+from contracts.ids import fulfilment_id, order_id_for, order_workflow_id
 from tests.acceptance.client import (
     ADA,
     BIKE,
@@ -310,3 +311,44 @@ async def test_a_delivery_follows_on_the_fulfilment_after_the_order_is_completed
     )
     for name in ("status", "timeline", "updated_at", "payment"):
         assert order[name] == completed[name]
+
+
+async def test_an_address_is_fixed_while_the_carrier_is_asked(customer: Caller, shop: Shop) -> None:
+    key = new_key()
+    order_id = order_id_for(customer.subject, key)
+    await shop.ledger.misbehave(order_id, "ship", "unavailable", times=None)
+    await customer.place(order_body(), key)
+    async with asyncio.timeout(WITHIN_S):
+        await shop.ledger.until_asked(order_id, 2)
+
+    refused = await customer.patch(f"/v1/orders/{order_id}/shipping-address", LYON)
+
+    assert_problem(refused, 409, "too_late")
+    await shop.ledger.behave()
+    assert (await customer.until(order_id, "completed"))["ship_to"] == {**ADA, "line2": None}
+
+
+async def test_an_order_of_which_every_part_fails_is_rejected(customer: Caller, operator: Caller, shop: Shop) -> None:
+    lamp = await goods(operator, {"wh_lyon": 1, "wh_oslo": 1})
+    placed = await customer.placed(sku=lamp, quantity=2, payment_method="pm_card_visa_chargeDeclined")
+
+    order = await customer.until(placed["id"], "rejected")
+
+    assert order["failure"]["code"] == "payment_declined"
+    assert [one["status"] for one in order["fulfilments"]] == ["failed", "failed"]
+    assert order["payment"]["status"] == "declined"
+    assert (await shop.stock(lamp)).reserved == 0
+
+
+async def test_a_customer_who_never_answers_is_told_why_the_order_was_cancelled(
+    customer: Caller, operator: Caller, shop: Shop
+) -> None:
+    asked = await short(customer, operator)
+    handle = shop.client.get_workflow_handle(order_workflow_id(asked["id"]))
+
+    async with asyncio.timeout(WITHIN_S):
+        await TimeSkipper(shop.client).fast_forward(handle, timedelta(hours=73))
+
+    order = await customer.until(asked["id"], "cancelled")
+    assert order["failure"]["code"] == "customer_timed_out"
+    assert (await shop.stock(asked["lines"][0]["sku"])).reserved == 0

@@ -71,7 +71,10 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Plan:
-    """One order's bad day. It wants all that its warehouses have, the `stock` of each, and one more if it is short."""
+    """One order's bad day, and the journey of what is sent of it afterwards.
+
+    It wants all that its warehouses have, the `stock` of each, and one more if it is short.
+    """
 
     faults: tuple[Fault, ...]
     stock: tuple[int, ...]
@@ -81,6 +84,7 @@ class Plan:
     cancel: Cancel | None
     operators: tuple[Operator, ...]
     retry_window_s: int
+    journey: tuple[str, ...]
 
     @property
     def warehouses(self) -> dict[str, int]:
@@ -117,6 +121,15 @@ PLANS = st.builds(
     cancel=st.none() | st.builds(Cancel, by=st.sampled_from(CancelBy), after_requests=st.integers(0, 4)),
     operators=st.lists(st.sampled_from(Operator), max_size=3).map(tuple),
     retry_window_s=st.sampled_from((1, 2)),
+    journey=st.sampled_from(
+        (
+            *((),) * 4,
+            ("dispatched", "delivered"),
+            ("delivered", "dispatched"),
+            ("dispatched", "dispatched", "delivered", "delivered"),
+            ("delivered", "lost", "dispatched", "delivered"),
+        )
+    ),
 )
 
 

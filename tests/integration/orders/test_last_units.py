@@ -27,6 +27,22 @@ async def test_of_a_hundred_buyers_exactly_ten_get_the_last_ten_units(shop: Shop
     assert sum(len(effect.charges) for effect in effects) == UNITS
 
 
+async def test_the_last_units_of_two_warehouses_are_sold_exactly_once_too(shop: Shop) -> None:
+    """Half of the buyers want two, which one warehouse or both may have; who is left with one does not want it."""
+    goods = await shop.goods(on_hand={"wh_lyon": 7, "wh_oslo": 6})
+    orders = [shop.order_of(goods, quantity=1 + number % 2, customer_deadline_s=1) for number in range(30)]
+
+    await asyncio.gather(*(order.start() for order in orders))
+    booked = await asyncio.gather(*(order.settled() for order in orders))
+
+    sold = sum(line.quantity for order in booked if order.status == "completed" for line in order.lines)
+    effects = await asyncio.gather(*(shop.ledger.effects(order.id) for order in orders))
+    assert sum(effect.money_kept for effect in effects) == sold * goods.price.amount
+    assert await shop.stock(goods.sku) == Stock(on_hand=13 - sold, reserved=0)
+    # Whoever wanted one was turned away only when there was none.
+    assert sold >= 12
+
+
 async def test_one_buyer_gets_all_the_next_what_is_left_if_they_want_it_and_the_others_nothing(shop: Shop) -> None:
     goods = await shop.goods(on_hand=5)
     orders = [shop.order_of(goods, quantity=3) for _ in range(4)]

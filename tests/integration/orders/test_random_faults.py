@@ -43,16 +43,21 @@ class Experience:
 
     examples: tuple[tuple[Plan, Evidence], ...]
     failures: tuple[tuple[Plan, str], ...]
+    delivered: tuple[tuple[Evidence, Order], ...]
 
 
 @pytest.fixture(scope="session")
 async def experience(shop: Shop) -> Experience:
     """Act out every plan, many at a time."""
     slots = asyncio.Semaphore(AT_ONCE)
+    arrived: list[tuple[Evidence, Order]] = []
 
     async def follow(plan: Plan) -> Evidence:
         async with slots, asyncio.timeout(EACH_WITHIN_S):
-            return await act_out(shop, plan)
+            evidence = await act_out(shop, plan)
+            if plan.journey and sent(evidence):
+                arrived.append((evidence, await deliver(shop, evidence.booked.id, plan.journey)))
+            return evidence
 
     plans = draw(PLANS)
     async with asyncio.timeout(ALL_WITHIN_S):
@@ -65,6 +70,7 @@ async def experience(shop: Shop) -> Experience:
             (plan, result) for plan, result in zip(plans, results, strict=True) if isinstance(result, Evidence)
         ),
         failures=tuple((plan, "".join(format_exception(error))) for plan, error in failures),
+        delivered=tuple(arrived),
     )
 
 
@@ -98,6 +104,17 @@ async def act_out(shop: Shop, plan: Plan) -> Evidence:
         await order.outcome()
         over.set()
     return await order.evidence()
+
+
+async def deliver(shop: Shop, order_id: str, journey: tuple[str, ...]) -> Order:
+    """Have everything that was sent travel, and return the order once all of it has arrived."""
+    await shop.ledger.travels(order_id, *journey)
+    while True:
+        found = await shop.books.find(order_id)
+        assert found is not None
+        if {parcel.status for parcel in found.order.shipments} <= {"delivered", "cancelled"}:
+            return found.order
+        await asyncio.sleep(POLL_S)
 
 
 async def answer_shortage(order: ShopOrder, shortage: Shortage) -> None:
@@ -305,6 +322,17 @@ def test_compensations_come_in_reverse(examples: Examples) -> None:
         return not entry.detail.startswith("fulfilment ") or entry.detail.startswith(f"fulfilment {number}:")
 
     assert not list(broken(examples, holds))
+
+
+def test_what_was_sent_arrives_however_its_steps_are_told_and_changes_nothing_else(experience: Experience) -> None:
+    assert len(experience.delivered) > EXAMPLES / 10
+    for before, after in experience.delivered:
+        parcels = {parcel.fulfilment_id: parcel for parcel in after.shipments}
+        for fulfilment in sent(before):
+            parcel = parcels[fulfilment_id(after.id, fulfilment.number)]
+            assert parcel.status == "delivered"
+            assert parcel.delivered_at is not None
+        assert after.model_copy(update={"shipments": ()}) == before.agreed
 
 
 def test_the_plans_meet_every_shape_of_order(examples: Examples) -> None:
