@@ -1,0 +1,45 @@
+"""How Temporal says that a job ended."""
+
+import json
+
+from temporalio import exceptions
+from temporalio.client import ActivityExecutionDescription, ActivityExecutionStatus
+from temporalio.exceptions import ApplicationError, TimeoutType
+
+from contracts.jobs import JobError, JobOutcome, JobStatus
+
+ENDS = {
+    ActivityExecutionStatus.COMPLETED: JobStatus.SUCCEEDED,
+    ActivityExecutionStatus.FAILED: JobStatus.FAILED,
+    ActivityExecutionStatus.CANCELED: JobStatus.CANCELLED,
+    # By somebody in the Web UI.
+    ActivityExecutionStatus.TERMINATED: JobStatus.CANCELLED,
+    ActivityExecutionStatus.TIMED_OUT: JobStatus.TIMED_OUT,
+}
+UNEXPECTED = "The job failed in a way that it does not foresee; the worker's log says more."
+
+
+async def outcome_of(description: ActivityExecutionDescription) -> JobOutcome | None:
+    """None while the job is not over. The description must have been asked for with its outcome."""
+    status = ENDS.get(description.status)
+    if status is None:
+        return None
+    if status is JobStatus.SUCCEEDED:
+        return JobOutcome(status=status, result=json.dumps(await description.result()))
+    if status is JobStatus.CANCELLED:
+        return JobOutcome(status=status)
+    failure = await description.outcome_failure()
+    return JobOutcome(status=status, error=error_of(failure) if failure is not None else None)
+
+
+def error_of(failure: BaseException) -> JobError:
+    """What may be told of a failure: what the job raised on purpose, and no inside of what it did not."""
+    match failure:
+        case exceptions.TimeoutError(type=TimeoutType.HEARTBEAT):
+            return JobError(code="worker_lost", message="The worker that ran this attempt was lost.")
+        case exceptions.TimeoutError():
+            return JobError(code="timed_out", message="The attempt took longer than it may.")
+        case ApplicationError(type=str(code)) if code.islower():
+            return JobError(code=code, message=failure.message)
+        case _:
+            return JobError(code="unexpected_error", message=UNEXPECTED)
