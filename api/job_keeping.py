@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 from structlog.contextvars import bind_contextvars
 from temporalio.client import ActivityExecutionDescription, Client, PendingActivityState
 from temporalio.service import RPCError, RPCStatusCode
@@ -14,7 +15,7 @@ from api.auth import Principal
 from api.cursors import cursor_behind, position_of
 from api.errors import FieldError, IdempotencyKeyReused, InvalidRequest, JobBegan, JobOver, NotFound
 from api.job_bodies import JobBody, RescheduleBody
-from api.job_resource import JobList, JobResource, LiveDetails
+from api.job_resource import JobList, JobResource, JobSummaryResource, LiveDetails
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import new_job_id
 from contracts.job_outcomes import error_of, outcome_of
@@ -55,7 +56,7 @@ class JobKeeper:
             id=new_job_id(),
             type=job_type.name,
             subject=caller.subject,
-            arguments=arguments.model_dump_json(),
+            arguments=_written(arguments),
             queue=body.queue or job_type.queue,
             priority=body.priority,
             unique_key=body.unique_key or _unique_key(job_type, arguments),
@@ -70,7 +71,7 @@ class JobKeeper:
         except KeyReused:
             raise IdempotencyKeyReused("Repeat the very same body, or send a new key with a new job.") from None
         _bind(accepted.job.id)
-        shown = JobResource.of(accepted.job) if accepted.is_new else await self._now(accepted.job)
+        shown = JobResource.now(accepted.job) if accepted.is_new else await self._now(accepted.job)
         return AskedForJob(shown, accepted.is_new, accepted.replayed)
 
     async def get(self, caller: Principal, job_id: str) -> JobResource:
@@ -97,7 +98,7 @@ class JobKeeper:
             )
         last = found[limit - 1] if len(found) > limit else None
         return JobList(
-            items=tuple(map(JobResource.of, found[:limit])),
+            items=tuple(map(JobSummaryResource.of, found[:limit])),
             next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
         )
 
@@ -117,7 +118,7 @@ class JobKeeper:
         async with asking_postgres():
             rescheduled = await self._jobs.reschedule(job_id, delay_s=body.delay_s, run_at=body.run_at)
         if rescheduled is not None:
-            return JobResource.of(rescheduled)
+            return JobResource.now(rescheduled)
         status = (await self._known(caller, job_id)).status
         raise JobOver(f"It is {status} already.") if status.is_final else JobBegan(f"It is {status} already.")
 
@@ -132,7 +133,7 @@ class JobKeeper:
     async def _now(self, job: Job) -> JobResource:
         """The job as it is now. When Temporal says that it is over, and our books do not yet, they learn of it here."""
         if job.status.is_final:
-            return JobResource.of(job)
+            return JobResource.now(job)
         handle = self._temporal.get_activity_handle(job.id)
         try:
             async with asking_temporal(DESCRIBE_WITHIN_S):
@@ -143,17 +144,17 @@ class JobKeeper:
                     rpc_timeout=timedelta(seconds=DESCRIBE_WITHIN_S),
                 )
         except Unreachable:
-            return JobResource.of(job, stale=True)
+            return JobResource.now(job, stale=True)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             # It is in the outbox still.
-            return JobResource.of(job)
+            return JobResource.now(job)
         outcome = await outcome_of(description)
         if outcome is None:
-            return JobResource.of(job, await _live(job, description))
+            return JobResource.now(job, await _live(job, description))
         async with asking_postgres():
-            return JobResource.of(await self._runs.settle(job.id, outcome) or job)
+            return JobResource.now(await self._runs.settle(job.id, outcome) or job)
 
 
 async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDetails:
@@ -182,14 +183,14 @@ async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDeta
 def _type_of(body: JobBody) -> JobType:
     job_type = JOB_TYPES.get(body.type)
     if job_type is None:
-        raise InvalidRequest(
-            "1 field is not valid",
-            errors=[FieldError(field="type", message=f"must be one of {', '.join(sorted(JOB_TYPES))}")],
-        )
+        raise _invalid("type", f"must be one of {', '.join(sorted(JOB_TYPES))}")
     if body.queue is not None and body.queue not in job_type.allowed_queues:
-        message = f"must be one of {', '.join(job_type.allowed_queues)}"
-        raise InvalidRequest("1 field is not valid", errors=[FieldError(field="queue", message=message)])
+        raise _invalid("queue", f"must be one of {', '.join(job_type.allowed_queues)}")
     return job_type
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest("1 field is not valid", errors=[FieldError(field=field, message=message)])
 
 
 def _arguments_of(job_type: JobType, body: JobBody) -> BaseModel:
@@ -199,6 +200,13 @@ def _arguments_of(job_type: JobType, body: JobBody) -> BaseModel:
         raise RequestValidationError(
             [{**found, "loc": ("body", "arguments", *found["loc"])} for found in error.errors(include_context=False)]
         ) from None
+
+
+def _written(arguments: BaseModel) -> str:
+    try:
+        return arguments.model_dump_json()
+    except PydanticSerializationError:
+        raise _invalid("arguments", "must be Unicode text, without lone surrogates") from None
 
 
 def _unique_key(job_type: JobType, arguments: BaseModel) -> str | None:

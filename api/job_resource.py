@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.jobs import Job, JobError, JobProgress, JobStatus, JobType
+from contracts.jobs import Job, JobError, JobProgress, JobStatus, JobSummary, JobType
 
 _URL = "/v1/jobs/job_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"
 _JOB: dict[str, Any] = {
@@ -51,8 +51,8 @@ class LiveDetails(BaseModel, frozen=True):
     next_retry_at: datetime | None
 
 
-class JobResource(BaseModel):
-    """A job."""
+class JobSummaryResource(BaseModel):
+    """A job, as lists show it: without its arguments and its result, which may be large."""
 
     model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [_JOB]})
 
@@ -60,37 +60,42 @@ class JobResource(BaseModel):
     type: str
     status: JobStatus
     subject: str = Field(description="the token subject whose it is")
-    arguments: Any
     queue: str
     priority: int
     unique_key: str | None = None
     attempt: int = Field(description="the attempts that have begun")
     progress: JobProgress | None = Field(default=None, description="what the job said last of how far it is")
     last_error: JobError | None = Field(default=None, description="why the last attempt that failed did")
-    next_retry_at: datetime | None = Field(default=None, description="with `retrying`")
-    result: Any = Field(default=None, description="with `succeeded`, as the job's type describes it")
     run_at: datetime = Field(description="it begins no sooner")
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool
-    stale: bool = Field(default=False, description="Temporal does not answer; this is what was written down last")
     links: JobLinks
 
     @classmethod
-    def of(cls, job: Job, live: LiveDetails | None = None, *, stale: bool = False) -> Self:
+    def of(cls, job: JobSummary) -> Self:
+        return cls.model_validate(_shown(job))
+
+
+class JobResource(JobSummaryResource):
+    """A job."""
+
+    arguments: Any
+    next_retry_at: datetime | None = Field(default=None, description="with `retrying`")
+    result: Any = Field(default=None, description="with `succeeded`, as the job's type describes it")
+    stale: bool = Field(default=False, description="Temporal does not answer; this is what was written down last")
+
+    @classmethod
+    def now(cls, job: Job, live: LiveDetails | None = None, *, stale: bool = False) -> Self:
         """A job as our books have it, or with what Temporal says instead."""
-        url = f"/v1/jobs/{job.id}"
-        shown = job.model_dump(exclude={"arguments", "result", "cancel_requested_at"})
         return cls.model_validate(
             {
-                **shown,
+                **_shown(job),
                 **(live.model_dump() if live is not None else {}),
                 "arguments": json.loads(job.arguments),
                 "result": json.loads(job.result) if job.result is not None else None,
-                "cancel_requested": job.cancel_requested_at is not None,
                 "stale": stale,
-                "links": JobLinks(self=url, cancel=f"{url}/cancel", reschedule=f"{url}/reschedule"),
             }
         )
 
@@ -98,7 +103,7 @@ class JobResource(BaseModel):
 class JobList(BaseModel, frozen=True):
     """A page of jobs, newest first, as our books have them."""
 
-    items: tuple[JobResource, ...]
+    items: tuple[JobSummaryResource, ...]
     next_cursor: str | None
 
 
@@ -133,3 +138,12 @@ class JobTypeList(BaseModel, frozen=True):
 
     items: tuple[JobTypeResource, ...]
     next_cursor: None = None
+
+
+def _shown(job: JobSummary) -> dict[str, Any]:
+    url = f"/v1/jobs/{job.id}"
+    return {
+        **job.model_dump(),
+        "cancel_requested": job.cancel_requested_at is not None,
+        "links": JobLinks(self=url, cancel=f"{url}/cancel", reschedule=f"{url}/reschedule"),
+    }

@@ -100,8 +100,8 @@ class JobOutcome(BaseModel, frozen=True):
     error: JobError | None = None
 
 
-class Job(BaseModel, frozen=True):
-    """A job as our books have it; arguments and result are JSON.
+class JobSummary(BaseModel, frozen=True):
+    """A job as our books have it, without what may be large.
 
     `attempt` counts the attempts that began, and `last_error` is that of the last one that failed.
     """
@@ -109,7 +109,6 @@ class Job(BaseModel, frozen=True):
     id: str
     type: str
     subject: str
-    arguments: str
     queue: str
     priority: int
     unique_key: str | None
@@ -117,9 +116,15 @@ class Job(BaseModel, frozen=True):
     attempt: NonNegativeInt
     progress: JobProgress | None
     last_error: JobError | None
-    result: str | None
     run_at: datetime
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
+
+
+class Job(JobSummary, frozen=True):
+    """A job as our books have it; arguments and result are JSON."""
+
+    arguments: str
+    result: str | None

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jobs import Job, JobError, JobOutcome, JobProgress, JobStatus
 from database.jobs import JobRepository
 from database.tables import jobs, outbox
 
-# A job whose worker was lost in its last attempt is found this soon; one that was terminated while it waited, later.
-CHECK_RUNNING_EVERY_S = 5
-CHECK_WAITING_EVERY_S = 600
+# A job can end without its worker while it runs, and while it seems not to: when its worker is lost between the
+# beginning of an attempt and our hearing of it. What waits can but be terminated by hand.
+_check_every_s = case((jobs.c.status == JobStatus.RUNNING, 5), (jobs.c.status == JobStatus.RETRYING, 15), else_=600)
 
 
 class JobRuns:
@@ -74,19 +74,12 @@ class JobRuns:
         Those with a row in the outbox may not be known there yet.
         """
 
-        def before(seconds: float) -> Any:
-            return jobs.c.checked_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-
         due = (
             select(jobs.c.id)
             .where(jobs.c.finished_at.is_(None))
-            .where(
-                or_(
-                    (jobs.c.status == JobStatus.RUNNING) & before(CHECK_RUNNING_EVERY_S),
-                    before(CHECK_WAITING_EVERY_S),
-                )
-            )
+            .where(jobs.c.checked_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _check_every_s))
             .where(~select(outbox.c.id).where(outbox.c.aggregate == "job/" + jobs.c.id).exists())
+            .order_by(jobs.c.checked_at)
             .limit(limit)
             .with_for_update(skip_locked=True, of=jobs)
         )

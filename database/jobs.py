@@ -5,25 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select, update
+from sqlalchemy import Row, Select, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.jobs import Job, JobStatus
+from contracts.jobs import Job, JobStatus, JobSummary
 from contracts.outbox import OutboxKind
 from database.outbox import put
 from database.paging import Position, newest_first
 from database.tables import job_keys, jobs
 
 # When a job becomes due nobody is there to write it down, so what waits is stored as `scheduled` until it begins.
-_status: ColumnElement[str] = case(
-    (and_(jobs.c.status == JobStatus.SCHEDULED, jobs.c.run_at <= func.now()), JobStatus.QUEUED.value),
-    else_=jobs.c.status,
-)
-_COLUMNS = [
-    *(column for column in jobs.c if column.name not in ("status", "checked_at")),
-    _status.label("status"),
+_waits = jobs.c.status == JobStatus.SCHEDULED
+_is_due = jobs.c.run_at <= func.now()
+_SUMMARY = [
+    *(column for column in jobs.c if column.name not in ("status", "checked_at", "arguments", "result")),
+    case((_waits & _is_due, JobStatus.QUEUED.value), else_=jobs.c.status).label("status"),
 ]
+_COLUMNS = [*_SUMMARY, jobs.c.arguments, jobs.c.result]
 # Nothing runs: who cancels such a job ends it, and its next attempt finds it so.
 _WAITING = (JobStatus.SCHEDULED, JobStatus.RETRYING)
 
@@ -153,17 +152,22 @@ class JobRepository:
         status: JobStatus | None,
         after: Position | None,
         limit: int,
-    ) -> Sequence[Job]:
+    ) -> Sequence[JobSummary]:
         """At most `limit` jobs, newest first; None leaves a filter out."""
-        query = newest_first(select(*_COLUMNS), jobs, after, limit)
+        query = newest_first(select(*_SUMMARY), jobs, after, limit)
         if subject is not None:
             query = query.where(jobs.c.subject == subject)
         if type is not None:
             query = query.where(jobs.c.type == type)
-        if status is not None:
-            query = query.where(_status == status)
+        match status:
+            case JobStatus.SCHEDULED:
+                query = query.where(_waits, ~_is_due)
+            case JobStatus.QUEUED:
+                query = query.where(_waits, _is_due)
+            case JobStatus():
+                query = query.where(jobs.c.status == status)
         async with self._engine.connect() as connection:
-            return [_job(row) for row in await connection.execute(query)]
+            return [JobSummary.model_validate(row._mapping) for row in await connection.execute(query)]
 
     async def cancel(self, job_id: str) -> Job | None:
         """End a job of which nothing runs, or have the one that runs told; None when it was over already.
@@ -195,10 +199,7 @@ class JobRepository:
             later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay_s or 0.0)
         async with self._engine.begin() as connection:
             row = await connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id, _status == JobStatus.SCHEDULED)
-                .values(run_at=later)
-                .returning(*_COLUMNS)
+                update(jobs).where(jobs.c.id == job_id, _waits, ~_is_due).values(run_at=later).returning(*_COLUMNS)
             )
             found = row.one_or_none()
             if found is None:

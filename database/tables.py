@@ -266,10 +266,11 @@ jobs = Table(
     ),
     Index(None, "subject", "created_at", "id"),
     Index(None, "created_at", "id"),
+    Index(None, "status", "created_at", "id"),
     Index(
         "jobs_unique_idx", "subject", "type", "unique_key", unique=True, postgresql_where=text("finished_at IS NULL")
     ),
-    Index("jobs_live_idx", "status", "checked_at", postgresql_where=text("finished_at IS NULL")),
+    Index("jobs_live_idx", "checked_at", postgresql_where=text("finished_at IS NULL")),
 )
 
 # What each Idempotency-Key was answered with: its own job, or that which was live under its unique key.

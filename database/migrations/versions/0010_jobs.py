@@ -46,7 +46,7 @@ def upgrade() -> None:
         ),
         schema="followthrough",
     )
-    for columns in (["subject", "created_at", "id"], ["created_at", "id"]):
+    for columns in (["subject", "created_at", "id"], ["created_at", "id"], ["status", "created_at", "id"]):
         op.create_index(f"jobs_{'_'.join(columns)}_idx", "jobs", columns, schema="followthrough")
     live = sa.text("finished_at IS NULL")
     op.create_index(
@@ -57,7 +57,7 @@ def upgrade() -> None:
         schema="followthrough",
         postgresql_where=live,
     )
-    op.create_index("jobs_live_idx", "jobs", ["status", "checked_at"], schema="followthrough", postgresql_where=live)
+    op.create_index("jobs_live_idx", "jobs", ["checked_at"], schema="followthrough", postgresql_where=live)
     op.create_table(
         "job_keys",
         sa.Column("subject", sa.Text(), nullable=False),
