@@ -59,7 +59,7 @@ class JobKeeper:
             arguments=_written(arguments),
             queue=body.queue or job_type.queue,
             priority=body.priority,
-            unique_key=body.unique_key or _unique_key(job_type, arguments),
+            unique_key=body.unique_key or job_type.unique_key_for(arguments),
             delay_s=body.delay_s,
             run_at=body.run_at,
             key_hash=sha256(key.encode()).hexdigest(),
@@ -207,13 +207,6 @@ def _written(arguments: BaseModel) -> str:
         return arguments.model_dump_json()
     except PydanticSerializationError:
         raise _invalid("arguments", "must be Unicode text, without lone surrogates") from None
-
-
-def _unique_key(job_type: JobType, arguments: BaseModel) -> str | None:
-    """The key of a job whose type says by which of its arguments it is unique."""
-    if not job_type.unique_by:
-        return None
-    return sha256(arguments.model_dump_json(include=set(job_type.unique_by)).encode()).hexdigest()
 
 
 def _bind(job_id: str) -> None:

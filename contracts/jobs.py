@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import BaseModel, Field, NonNegativeInt
@@ -14,7 +15,7 @@ MAX_RESULT_BYTES = 256 * 1024
 
 
 class JobStatus(StrEnum):
-    """Where a job is. Nothing but Temporal tells `queued` from `running` for sure; docs/decisions/jobs-status.md."""
+    """Where a job is, and how it ended; docs/decisions/jobs-status.md says who knows."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
@@ -73,8 +74,14 @@ class JobType:
 
     @property
     def allowed_queues(self) -> tuple[str, ...]:
-        """Where such a job may be sent: it leaves a queue that is limited for its sake never."""
+        """Where such a job may be sent; one that is limited stays on the queue that is limited for its sake."""
         return (self.queue,) if self.rate_limit is not None else queues.FOR_JOBS
+
+    def unique_key_for(self, arguments: BaseModel) -> str | None:
+        """The key of a job with these arguments whose caller gives none."""
+        if not self.unique_by:
+            return None
+        return sha256(arguments.model_dump_json(include=set(self.unique_by)).encode()).hexdigest()
 
 
 class JobProgress(BaseModel, frozen=True):

@@ -76,6 +76,16 @@ def test_a_job_that_is_unique_by_what_its_arguments_lack_is_refused() -> None:
         complete([job(unique)(_copy())], {"diagnostics.echo": unique})
 
 
+def test_a_unique_type_makes_the_same_key_of_the_arguments_that_it_is_unique_by_alone() -> None:
+    unique = replace(ECHO, unique_by=("message",))
+    hello = unique.unique_key_for(EchoArguments(message="hello"))
+
+    assert hello is not None
+    assert unique.unique_key_for(EchoArguments(message="hello", sleep_s=1)) == hello
+    assert unique.unique_key_for(EchoArguments(message="hallo")) != hello
+    assert ECHO.unique_key_for(EchoArguments(message="hello")) is None
+
+
 def test_the_api_knows_the_schemas_without_importing_what_runs_the_jobs() -> None:
     script = "import sys, api.jobs; print([name for name in sys.modules if name.startswith('activities.jobs')])"
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from temporalio import activity
 from temporalio.client import ActivityHandle
 from temporalio.common import RetryPolicy
@@ -68,6 +68,13 @@ class Bench:
         async with self._shop.engine.begin() as connection:
             await connection.execute(waiting)
         return job_id
+
+    @asynccontextmanager
+    async def locked(self, job_id: str) -> AsyncIterator[None]:
+        """Keep everybody from writing to a job."""
+        async with self._shop.engine.begin() as connection:
+            await connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+            yield
 
     async def start(self, job_id: str, *, attempts: int = 3) -> ActivityHandle[Any]:
         return await self._shop.client.start_activity(

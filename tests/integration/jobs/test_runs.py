@@ -1,12 +1,14 @@
 """What is written down around the attempts of a job, and what Temporal hears."""
 
 import asyncio
+import json
 import time
 
 import pytest
 from temporalio.client import ActivityFailureError
 from temporalio.exceptions import ApplicationError
 
+from activities.jobs import runs
 from activities.jobs.progress import earlier_progress, tell_progress
 from contracts.job_types.diagnostics import EchoArguments, EchoResult
 from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
@@ -143,3 +145,37 @@ async def test_an_attempt_goes_on_where_the_one_before_it_was(bench: Bench) -> N
         job = await bench.until(job_id, JobStatus.SUCCEEDED)
 
     assert job.result == '{"message":"went on at 7","attempt":2}'
+
+
+async def test_an_end_that_cannot_be_written_is_reported_and_settled_by_what_temporal_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "SETTLE_WITHIN_S", 0.5)
+    finish = asyncio.Event()
+
+    async def run(arguments: EchoArguments) -> EchoResult:
+        await finish.wait()
+        return EchoResult(message=arguments.message, attempt=1)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        handle = await bench.start(job_id)
+        await bench.until(job_id, JobStatus.RUNNING)
+        async with bench.locked(job_id):
+            finish.set()
+            assert await handle.result() == {"message": "hello", "attempt": 1}
+            assert (await bench.booked(job_id)).status is JobStatus.RUNNING
+
+    # The worker of the stack looks for such.
+    job = await bench.until(job_id, JobStatus.SUCCEEDED)
+    assert json.loads(job.result or "") == {"message": "hello", "attempt": 1}
+
+
+async def test_a_job_that_temporal_has_forgotten_has_failed(bench: Bench) -> None:
+    job_id = await bench.row()
+    await bench.runs.begin(job_id, 1)
+
+    job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.last_error is not None
+    assert job.last_error.code == "forgotten"
