@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller
+from tests.chaos.shop import Shop
 from tests.chaos.workers import Workers
 from tests.jobs import Json, accepted, echo, listed, read, until
 from tests.stack_session import RunningStack, status
@@ -41,6 +42,35 @@ async def test_a_job_that_lost_its_worker_runs_again_within_fifteen_seconds(owne
     assert time.monotonic() - killed_at < RUNS_AGAIN_WITHIN_S
     done = await until(owner, job, "succeeded")
     assert done["result"] == {"message": "hello", "attempt": 2}
+
+
+async def test_a_job_whose_worker_died_before_its_end_was_written_runs_again(owner: Caller, workers: Workers) -> None:
+    dying = await workers.start_stopping_at_the_end_of_a_job("before")
+    job = await echo(owner)
+    assert await dying.died_of_sigkill()
+    assert (await read(owner, job))["status"] in ("running", "retrying")
+
+    await workers.start()
+
+    assert (await until(owner, job, "succeeded"))["result"]["attempt"] == 2
+
+
+async def test_a_job_whose_worker_died_after_its_end_was_written_has_ended_and_does_not_run_again(
+    owner: Caller, workers: Workers, shop: Shop
+) -> None:
+    dying = await workers.start_stopping_at_the_end_of_a_job("after")
+    job = await echo(owner)
+    assert await dying.died_of_sigkill()
+    done = await read(owner, job)
+    assert (done["status"], done["result"]) == ("succeeded", {"message": "hello", "attempt": 1})
+
+    await workers.start()
+
+    # Temporal hears of it from a second attempt, which says what the first one had done.
+    handle = shop.client.get_activity_handle(job["id"])
+    assert await handle.result() == done["result"]
+    assert (await handle.describe()).attempt == 2
+    assert await read(owner, job) == done
 
 
 async def test_a_job_whose_last_attempt_lost_its_worker_has_timed_out_without_any_worker(
