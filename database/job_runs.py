@@ -7,7 +7,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jobs import Job, JobError, JobOutcome, JobProgress, JobStatus
-from database.jobs import JobRepository
+from database.jobs import COLUMNS, JobRepository, job_of
 from database.tables import jobs, outbox
 
 # A job can end without its worker while it runs, and while it seems not to: when its worker is lost between the
@@ -31,7 +31,7 @@ class JobRuns:
 
         It has not begun when the job is over, is to be cancelled, or is in a later attempt already.
         """
-        await self._change(
+        begun = await self._change(
             job_id,
             jobs.c.attempt <= attempt,
             jobs.c.cancel_requested_at.is_(None),
@@ -40,7 +40,7 @@ class JobRuns:
             started_at=func.coalesce(jobs.c.started_at, func.now()),
             checked_at=func.now(),
         )
-        return await self.find(job_id)
+        return begun or await self.find(job_id)
 
     async def will_retry(self, job_id: str, attempt: int, error: JobError) -> None:
         """Note why this attempt failed; there will be another one."""
@@ -65,8 +65,7 @@ class JobRuns:
         if progress is not None:
             changes["progress"] = progress.model_dump()
         latest = [jobs.c.attempt <= attempt] if attempt is not None else []
-        await self._change(job_id, *latest, **changes)
-        return await self.find(job_id)
+        return await self._change(job_id, *latest, **changes) or await self.find(job_id)
 
     async def unchecked(self, limit: int) -> Sequence[str]:
         """Live jobs that Temporal has to be asked about; they are left alone for a while then.
@@ -87,7 +86,9 @@ class JobRuns:
         async with self._engine.connect() as connection:
             return (await connection.scalars(claim)).all()
 
-    async def _change(self, job_id: str, *conditions: Any, **values: Any) -> None:
+    async def _change(self, job_id: str, *conditions: Any, **values: Any) -> Job | None:
+        """Change a live job that meets the conditions; None when there is none."""
         change = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None), *conditions).values(**values)
         async with self._engine.connect() as connection:
-            await connection.execute(change)
+            changed = (await connection.execute(change.returning(*COLUMNS))).one_or_none()
+        return job_of(changed) if changed is not None else None

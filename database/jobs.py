@@ -22,7 +22,7 @@ _SUMMARY = [
     *(column for column in jobs.c if column.name not in ("status", "checked_at", "arguments", "result")),
     case((_waits & _is_due, JobStatus.QUEUED.value), else_=jobs.c.status).label("status"),
 ]
-_COLUMNS = [*_SUMMARY, jobs.c.arguments, jobs.c.result]
+COLUMNS = [*_SUMMARY, jobs.c.arguments, jobs.c.result]
 # Nothing runs: who cancels such a job ends it, and its next attempt finds it so.
 _WAITING = (JobStatus.SCHEDULED, JobStatus.RETRYING)
 
@@ -113,36 +113,36 @@ class JobRepository:
             .on_conflict_do_nothing(
                 index_elements=["subject", "type", "unique_key"], index_where=jobs.c.finished_at.is_(None)
             )
-            .returning(*_COLUMNS)
+            .returning(*COLUMNS)
         )
         found = row.one_or_none()
-        return _job(found) if found is not None else None
+        return job_of(found) if found is not None else None
 
     async def _live(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
-        query = select(*_COLUMNS).where(
+        query = select(*COLUMNS).where(
             jobs.c.subject == wanted.subject,
             jobs.c.type == wanted.type,
             jobs.c.unique_key == wanted.unique_key,
             jobs.c.finished_at.is_(None),
         )
         found = (await connection.execute(query)).one_or_none()
-        return _job(found) if found is not None else None
+        return job_of(found) if found is not None else None
 
     async def _replay(self, connection: AsyncConnection, wanted: WantedJob) -> AcceptedJob:
         query: Select[Any] = (
-            select(*_COLUMNS, job_keys.c.request_hash)
+            select(*COLUMNS, job_keys.c.request_hash)
             .join_from(job_keys, jobs, jobs.c.id == job_keys.c.job_id)
             .where(job_keys.c.subject == wanted.subject, job_keys.c.key_hash == wanted.key_hash)
         )
         earlier = (await connection.execute(query)).one()
         if earlier.request_hash != wanted.request_hash:
             raise KeyReused
-        return AcceptedJob(_job(earlier), is_new=False, replayed=True)
+        return AcceptedJob(job_of(earlier), is_new=False, replayed=True)
 
     async def find(self, job_id: str) -> Job | None:
         async with self._engine.connect() as connection:
-            found = (await connection.execute(select(*_COLUMNS).where(jobs.c.id == job_id))).one_or_none()
-        return _job(found) if found is not None else None
+            found = (await connection.execute(select(*COLUMNS).where(jobs.c.id == job_id))).one_or_none()
+        return job_of(found) if found is not None else None
 
     async def list(
         self,
@@ -184,13 +184,13 @@ class JobRepository:
                     status=case((waiting, JobStatus.CANCELLED.value), else_=jobs.c.status),
                     finished_at=case((waiting, func.now())),
                 )
-                .returning(*_COLUMNS)
+                .returning(*COLUMNS)
             )
             found = row.one_or_none()
             if found is None:
                 return None
             await self._put(connection, job_id, OutboxKind.JOB_CANCELLED)
-        return _job(found)
+        return job_of(found)
 
     async def reschedule(self, job_id: str, *, delay_s: float | None, run_at: datetime | None) -> Job | None:
         """Have a job that is not due yet begin at another time; None when it is due, began, or is over."""
@@ -199,17 +199,17 @@ class JobRepository:
             later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay_s or 0.0)
         async with self._engine.begin() as connection:
             row = await connection.execute(
-                update(jobs).where(jobs.c.id == job_id, _waits, ~_is_due).values(run_at=later).returning(*_COLUMNS)
+                update(jobs).where(jobs.c.id == job_id, _waits, ~_is_due).values(run_at=later).returning(*COLUMNS)
             )
             found = row.one_or_none()
             if found is None:
                 return None
             await self._put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
-        return _job(found)
+        return job_of(found)
 
     async def _put(self, connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
         await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
 
 
-def _job(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> Job:
     return Job.model_validate(row._mapping)
