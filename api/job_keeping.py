@@ -18,9 +18,9 @@ from api.job_bodies import JobBody, RescheduleBody
 from api.job_resource import JobList, JobResource, JobSummaryResource, LiveDetails
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import new_job_id
-from contracts.job_outcomes import error_of, outcome_of
+from contracts.job_outcomes import error_of, outcome_of, progress_of
 from contracts.job_types import JOB_TYPES
-from contracts.jobs import Job, JobProgress, JobStatus, JobType
+from contracts.jobs import Job, JobStatus, JobType
 from database.job_runs import JobRuns
 from database.jobs import JobRepository, KeyReused, WantedJob
 from database.paging import Position
@@ -158,7 +158,6 @@ class JobKeeper:
 
 
 async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDetails:
-    details = await description.heartbeat_details([JobProgress])
     failure = await description.last_failure()
     error = error_of(failure) if failure is not None else None
     next_at = description.next_attempt_schedule_time
@@ -174,7 +173,7 @@ async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDeta
     return LiveDetails(
         status=status,
         attempt=description.attempt if begun else description.attempt - 1,
-        progress=details[0] if details and isinstance(details[0], JobProgress) else None,
+        progress=progress_of(await description.heartbeat_details()),
         last_error=error,
         next_retry_at=next_at if status is JobStatus.RETRYING else None,
     )

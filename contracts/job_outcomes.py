@@ -1,12 +1,15 @@
-"""How Temporal says that a job ended."""
+"""How Temporal says that a job ended, or how far it is."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
+from pydantic import ValidationError
 from temporalio import exceptions
 from temporalio.client import ActivityExecutionDescription, ActivityExecutionStatus
 from temporalio.exceptions import ApplicationError, TimeoutType
 
-from contracts.jobs import JobError, JobOutcome, JobStatus
+from contracts.jobs import JobError, JobOutcome, JobProgress, JobStatus
 
 ENDS = {
     ActivityExecutionStatus.COMPLETED: JobStatus.SUCCEEDED,
@@ -45,3 +48,11 @@ def error_of(failure: BaseException) -> JobError:
             return JobError(code=code, message=failure.message)
         case _:
             return JobError(code="unexpected_error", message=UNEXPECTED)
+
+
+def progress_of(details: Sequence[Any] | None) -> JobProgress | None:
+    """The progress in the details of a heartbeat; a job may also beat with details of its own."""
+    try:
+        return JobProgress.model_validate(details[0]) if details else None
+    except ValidationError:
+        return None

@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+from contracts.job_outcomes import progress_of
 from contracts.jobs import JobProgress
 
 
@@ -12,5 +13,4 @@ def tell_progress(done: int, total: int | None = None, note: str | None = None) 
 
 def earlier_progress() -> JobProgress | None:
     """What the attempt before this one told last: where to go on."""
-    details = activity.info().heartbeat_details
-    return JobProgress.model_validate(details[0]) if details else None
+    return progress_of(activity.info().heartbeat_details)

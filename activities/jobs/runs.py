@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -21,7 +21,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from contracts.job_outcomes import error_of
+from contracts.job_outcomes import error_of, progress_of
 from contracts.jobs import MAX_RESULT_BYTES, Job, JobOutcome, JobProgress, JobStatus
 from database.job_runs import JobRuns
 
@@ -111,14 +111,6 @@ class _Outbound(ActivityOutboundInterceptor):
     def heartbeat(self, *details: Any) -> None:
         self.progress = progress_of(details) or self.progress
         super().heartbeat(*details)
-
-
-def progress_of(details: Any) -> JobProgress | None:
-    """The progress in the details of a heartbeat; a job may also beat with details of its own."""
-    try:
-        return JobProgress.model_validate(details[0]) if details else None
-    except ValidationError:
-        return None
 
 
 def _written(result: BaseModel) -> str:

@@ -1,11 +1,11 @@
 """Settles the jobs that ended without a worker: Temporal gave up on them, or somebody ended them there."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -34,11 +34,10 @@ class JobSettler:
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
         while True:
-            try:
+            with _going_on():
                 for job_id in await self._runs.unchecked(AT_ONCE):
-                    await self._check(job_id)
-            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RPCError) as error:
-                log.warning("jobs cannot be settled", error=type(error).__name__)
+                    with _going_on(job_id=job_id):
+                        await self._check(job_id)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _check(self, job_id: str) -> None:
@@ -52,3 +51,12 @@ class JobSettler:
         if outcome is not None:
             await self._runs.settle(job_id, outcome)
             log.info("job settled by what Temporal says", job_id=job_id, status=outcome.status)
+
+
+@contextmanager
+def _going_on(**about: str) -> Iterator[None]:
+    """Whatever is wrong with one job, or with all of them now, the others have their turn, and these another one."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("jobs not settled yet", error=type(error).__name__, **about)

@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from temporalio import activity
 from temporalio.client import ActivityFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -12,7 +13,9 @@ from activities.jobs import runs
 from activities.jobs.progress import earlier_progress, tell_progress
 from contracts.job_types.diagnostics import EchoArguments, EchoResult
 from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
+from tests.acceptance.client import POLL_S, WITHIN_S, Door
 from tests.integration.jobs.benches import Bench
+from tests.jobs import read
 
 CANCEL_WITHIN_S = 5.0
 
@@ -179,3 +182,25 @@ async def test_a_job_that_temporal_has_forgotten_has_failed(bench: Bench) -> Non
 
     assert job.last_error is not None
     assert job.last_error.code == "forgotten"
+
+
+async def test_a_job_that_beats_with_details_of_its_own_is_shown_without_progress(bench: Bench, door: Door) -> None:
+    done = asyncio.Event()
+
+    async def run(arguments: EchoArguments) -> EchoResult:
+        activity.heartbeat("page", 7)
+        await done.wait()
+        return EchoResult(message=arguments.message, attempt=1)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        handle = await bench.start(job_id)
+        async with asyncio.timeout(WITHIN_S):
+            while not (await handle.describe(include_heartbeat_details=True)).has_heartbeat_details():
+                await asyncio.sleep(POLL_S)
+        shown = await read(door.operator(), {"id": job_id})
+        done.set()
+        job = await bench.until(job_id, JobStatus.SUCCEEDED)
+
+    assert (shown["status"], shown["progress"]) == ("running", None)
+    assert job.progress is None
