@@ -109,6 +109,15 @@ class WorkerSettings(BaseSettings):
     carrier_api_key: SecretStr
 
 
+class JobSettings(BaseSettings):
+    """How a worker runs background jobs."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_JOBS_", extra="ignore")
+
+    at_once: PositiveInt = Field(default=20, description="of each queue, in one worker")
+    database_connections: PositiveInt = 5
+
+
 class ConfirmationSettings(BaseSettings):
     """What the links that confirm an address are signed with; the API and the worker need the same."""
 

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -28,6 +29,11 @@ from activities.email.messages import AccountMailWriter
 from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
+from activities.jobs.functions import JOB_FUNCTIONS
+from activities.jobs.registry import queues_of, rate_limit_of
+from activities.jobs.runs import JobBooks
+from activities.jobs.settling import JobSettler
+from activities.jobs.starting import JobStarts
 from activities.orders import OrderActivities
 from activities.outbox_relay import CONNECTIONS as RELAY_CONNECTIONS
 from activities.outbox_relay import OutboxRelay, in_turn
@@ -47,6 +53,7 @@ from database.attention import AttentionRepository
 from database.books import Books
 from database.engine import create_engine
 from database.inbound import InboundRepository
+from database.job_runs import JobRuns
 from database.mails import MailRepository
 from database.orders import OrderRepository
 from database.outbox import Outbox
@@ -63,6 +70,7 @@ from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
     ConfirmationSettings,
     DatabaseSettings,
+    JobSettings,
     MailSettings,
     ProviderCalls,
     SmtpSecurity,
@@ -90,6 +98,8 @@ MAILS_AT_ONCE = 10
 WEBHOOKS_AT_ONCE = 500
 # They wait for hours and have short histories: not worth the memory of the usual thousand.
 SHIPMENTS_CACHED = 100
+
+INTERCEPTORS = (ActivityLog(), Heartbeats())
 
 log = structlog.get_logger()
 
@@ -191,9 +201,17 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     deliveries = WebhookActivities(AttemptRepository(webhook_engine), _webhook_sender())
     fan_out = WebhookFanOut(client, DeliveryRepository(webhook_engine))
     account_outbox = AccountOutbox(client)
+    job_settings = JobSettings()
+    job_engine = create_engine(
+        DatabaseSettings().database_url.get_secret_value(),
+        connections=job_settings.database_connections,
+        application_name="followthrough jobs",
+    )
+    job_runs = JobRuns(job_engine)
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
+        **JobStarts(client, job_runs).handlers,
         OutboxKind.EVENT: in_turn(fan_out.event, account_outbox.order_event),
         OutboxKind.INBOUND_EVENT: inbound.handle,
     }
@@ -223,7 +241,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     polling = partial(
         Worker,
         client,
-        interceptors=[ActivityLog(), Heartbeats()],
+        interceptors=INTERCEPTORS,
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
@@ -232,6 +250,8 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         running.push_async_callback(engine.dispose)
         running.push_async_callback(webhook_engine.dispose)
         running.push_async_callback(relay_engine.dispose)
+        running.push_async_callback(job_engine.dispose)
+        threads = running.enter_context(ThreadPoolExecutor(job_settings.at_once * len(queues_of())))
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
         for worker in (
@@ -275,11 +295,24 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 max_concurrent_activities=WEBHOOKS_AT_ONCE,
             ),
+            *(
+                polling(
+                    task_queue=queue,
+                    activities=JOB_FUNCTIONS,
+                    interceptors=[*INTERCEPTORS, JobBooks(job_runs)],
+                    activity_executor=threads,
+                    max_concurrent_activities=job_settings.at_once,
+                    max_task_queue_activities_per_second=rate_limit_of(queue),
+                )
+                for queue in queues_of()
+            ),
         ):
             await running.enter_async_context(worker)
         receivers = [SystemReceiver(name, *configured) for name, configured in webhooks.receivers.items()]
         keeping = asyncio.create_task(keep_receivers(EndpointRepository(webhook_engine), receivers))
         running.push_async_callback(_stop, keeping)
+        settling = asyncio.create_task(JobSettler(client, job_runs).run())
+        running.push_async_callback(_stop, settling)
         relaying = asyncio.create_task(relay.run())
         running.push_async_callback(_stop, relaying)
         yield relaying

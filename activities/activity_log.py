@@ -1,4 +1,4 @@
-"""A line in the log for every activity, local or regular, with the ids to follow its order or account by."""
+"""A line in the log for every activity, local, regular or a job, with the ids to follow its order or account by."""
 
 import time
 from typing import Any
@@ -28,6 +28,8 @@ class _Inbound(ActivityInboundInterceptor):
         # An order's workflow id is `order/` and the order's id, and so on.
         subject, _, subject_id = workflow_id.partition("/")
         ids = {SUBJECTS[subject]: subject_id} if subject in SUBJECTS else {}
+        if not info.in_workflow:
+            ids = {"job_id": info.activity_id}
         with bound_contextvars(
             activity=info.activity_type,
             attempt=info.attempt,

@@ -23,6 +23,7 @@ class Scope(StrEnum):
 
     ORDERS_READ = "orders:read"
     ORDERS_WRITE = "orders:write"
+    JOBS_WRITE = "jobs:write"
     WEBHOOKS_WRITE = "webhooks:write"
     OPERATOR = "operator"
 

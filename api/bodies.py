@@ -48,7 +48,7 @@ class Body(BaseModel, frozen=True, extra="forbid"):
     """The base of every request body."""
 
 
-def _hash_of(body: Body) -> str:
+def hash_of(body: Body) -> str:
     asked = body.model_dump(mode="json", exclude_defaults=True)
     return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -140,7 +140,7 @@ class PlaceOrderBody(Body):
 
         What is left at its default is left out, so that a field added later does not change older hashes.
         """
-        return _hash_of(self)
+        return hash_of(self)
 
 
 def _normalised(email: str) -> str:
@@ -166,7 +166,7 @@ class SignUpBody(Body, frozen=True):
     @property
     def request_hash(self) -> str:
         """SHA-256 of what the client asked for, whatever its spelling."""
-        return _hash_of(self)
+        return hash_of(self)
 
 
 class ConfirmBody(Body, frozen=True):

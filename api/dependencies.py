@@ -10,6 +10,7 @@ from api.account_keeping import AccountKeeper
 from api.auth import Principal
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
+from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
@@ -17,7 +18,7 @@ from api.order_reading import OrderReader
 from api.readiness import Readiness
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
-from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id
+from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id, is_job_id
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
 
@@ -106,6 +107,15 @@ async def _delivery_id(
     return delivery_id
 
 
+async def _job_id(
+    job_id: Annotated[str, Path(examples=["job_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the job's id")],
+) -> str:
+    """What is not an id names no job."""
+    if not is_job_id(job_id):
+        raise NotFound
+    return job_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -116,6 +126,10 @@ async def _inbound(request: Request) -> InboundReceiver:
 
 async def _webhooks(request: Request) -> WebhookKeeper:
     return _services(request).webhooks
+
+
+async def _jobs(request: Request) -> JobKeeper:
+    return _services(request).jobs
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:
@@ -157,6 +171,8 @@ Inbound = Annotated[InboundReceiver, Depends(_inbound)]
 EndpointIdInPath = Annotated[str, Depends(_endpoint_id)]
 DeliveryIdInPath = Annotated[str, Depends(_delivery_id)]
 Webhooks = Annotated[WebhookKeeper, Depends(_webhooks)]
+JobIdInPath = Annotated[str, Depends(_job_id)]
+Jobs = Annotated[JobKeeper, Depends(_jobs)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]

@@ -187,6 +187,14 @@ class TooManyEndpoints(Problem):
     status, code, title = 409, ErrorCode.TOO_MANY_ENDPOINTS, "There are as many webhook endpoints as one may have"
 
 
+class JobBegan(Problem):
+    status, code, title = 409, ErrorCode.JOB_BEGAN, "The job does not wait for its time any more"
+
+
+class JobOver(Problem):
+    status, code, title = 409, ErrorCode.JOB_OVER, "The job is over"
+
+
 class TemporarilyUnavailable(Problem):
     status, code, title = 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "A part of the service does not answer"
 

@@ -11,6 +11,7 @@ from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
 from api.inbound_receiving import InboundReceiver
+from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
@@ -23,6 +24,8 @@ from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.fraud import FraudRepository
 from database.inbound import InboundRepository
+from database.job_runs import JobRuns
+from database.jobs import JobRepository
 from database.order_events import OrderEvents
 from database.orders import OrderRepository
 from database.webhook_deliveries import DeliveryRepository
@@ -56,6 +59,7 @@ class Services:
     accounts: AccountKeeper
     inbound: InboundReceiver
     webhooks: WebhookKeeper
+    jobs: JobKeeper
 
 
 @asynccontextmanager
@@ -114,6 +118,7 @@ def _services(engine: AsyncEngine, client: Client, feed: OrderFeed, settings: Ap
             carrier_secret=settings.carrier_webhook_secret,
         ),
         webhooks=WebhookKeeper(EndpointRepository(engine), DeliveryRepository(engine), _webhook_urls()),
+        jobs=JobKeeper(JobRepository(engine), JobRuns(engine), client),
     )
 
 

@@ -37,6 +37,9 @@ class ErrorCode(StrEnum):
     # Webhooks
     URL_NOT_ALLOWED = "url_not_allowed"
     TOO_MANY_ENDPOINTS = "too_many_endpoints"
+    # Jobs
+    JOB_BEGAN = "job_began"
+    JOB_OVER = "job_over"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     INTERNAL_ERROR = "internal_error"

@@ -14,6 +14,7 @@ OrderId = Annotated[str, StringConstraints(pattern=ID_PATTERN.format(prefix="ord
 WarehouseId = Annotated[str, StringConstraints(pattern=r"^wh_[a-z0-9_]{1,60}$")]
 
 _ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
+_JOB_ID = re.compile(ID_PATTERN.format(prefix="job"))
 _ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))
 _DELIVERY_ID = re.compile(ID_PATTERN.format(prefix="whd"))
 # Any fixed UUID will do, but it must never change: order ids are derived under it.
@@ -92,3 +93,12 @@ def new_webhook_id() -> str:
 
 def delivery_workflow_id(delivery_id: str) -> str:
     return f"delivery/{delivery_id}"
+
+
+def new_job_id() -> str:
+    """Also the id of the activity that runs the job."""
+    return f"job_{ULID()}"
+
+
+def is_job_id(text: str) -> bool:
+    return _JOB_ID.fullmatch(text) is not None

@@ -19,6 +19,9 @@ class OutboxKind(StrEnum):
     EVENT = "event"
     DELIVERY = "delivery"
     ENDPOINT_DISABLED = "endpoint_disabled"
+    JOB_ACCEPTED = "job_accepted"
+    JOB_CANCELLED = "job_cancelled"
+    JOB_RESCHEDULED = "job_rescheduled"
 
 
 class OutboxRow(BaseModel, frozen=True):

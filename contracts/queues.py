@@ -7,4 +7,8 @@ ACCOUNTS = "accounts"
 MAIL = "mail"
 WEBHOOKS = "webhooks"
 SHIPMENTS = "shipments"
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS)
+JOBS = "jobs"
+# For jobs that come in thousands, so that they wait for each other and not everybody for them.
+JOBS_BULK = "jobs-bulk"
+FOR_JOBS = (JOBS, JOBS_BULK)
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS)

@@ -242,6 +242,51 @@ webhook_deliveries = Table(
     ),
 )
 
+# Arguments and results are text: jsonb would refuse an escaped NUL.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="whose it is"),
+    Column("arguments", Text, nullable=False, comment="JSON"),
+    Column("queue", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("unique_key", Text, comment="of one live job within its subject and type"),
+    Column("status", String(16), nullable=False, comment="scheduled: waits for its first attempt"),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="the last one that began"),
+    Column("progress", JSONB(none_as_null=True)),
+    Column("last_error", JSONB(none_as_null=True)),
+    Column("result", Text, comment="JSON"),
+    Column("run_at", INSTANT, nullable=False, comment="not before"),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("started_at", INSTANT, comment="of the first attempt"),
+    Column("finished_at", INSTANT, comment="null: live"),
+    Column("cancel_requested_at", INSTANT),
+    Column("checked_at", INSTANT, nullable=False, server_default=func.now(), comment="against what Temporal says"),
+    CheckConstraint(
+        "(finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled', 'timed_out'))", name="finished"
+    ),
+    Index(None, "subject", "created_at", "id"),
+    Index(None, "created_at", "id"),
+    Index(None, "status", "created_at", "id"),
+    Index(
+        "jobs_unique_idx", "subject", "type", "unique_key", unique=True, postgresql_where=text("finished_at IS NULL")
+    ),
+    Index("jobs_live_idx", "checked_at", postgresql_where=text("finished_at IS NULL")),
+)
+
+# What each Idempotency-Key was answered with: its own job, or that which was live under its unique key.
+job_keys = Table(
+    "job_keys",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("key_hash", String(64), primary_key=True, comment="of the Idempotency-Key"),
+    Column("request_hash", String(64), nullable=False),
+    Column("job_id", String(30), nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+)
+
 inbound_events = Table(
     "inbound_events",
     metadata,

@@ -64,6 +64,10 @@ class Workers:
         command = ("-m", "tests.chaos.stopping_worker", str(self._home), point.work, point.moment, str(orders))
         return await self._start(variables, *command)
 
+    async def start_stopping_at_the_end_of_a_job(self, moment: str) -> WorkerProcess:
+        """A worker that kills itself before or after it has written down how a job's attempt ended."""
+        return await self._start({}, "-m", "tests.chaos.stopping_job_worker", str(self._home), moment)
+
     async def end(self) -> None:
         for worker in self._started:
             await worker.kill()

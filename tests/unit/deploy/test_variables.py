@@ -12,6 +12,7 @@ from settings import (
     ApiSettings,
     ConfirmationSettings,
     DatabaseSettings,
+    JobSettings,
     MailSettings,
     OrderSettings,
     SessionSettings,
@@ -43,6 +44,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         MailSettings,
         WebhookSettings,
         WebhookWorkerSettings,
+        JobSettings,
     ],
 }
 SECRET = re.compile(r"PASSWORD|PWD|SECRET|TOKEN|_KEY$|DATABASE_URL")

@@ -1,0 +1,151 @@
+"""Around every attempt of a job: our books hear that it begins and how it ends, before Temporal does.
+
+docs/decisions/jobs-status.md
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+from contracts.job_outcomes import error_of, progress_of
+from contracts.jobs import MAX_RESULT_BYTES, Job, JobOutcome, JobProgress, JobStatus
+from database.job_runs import JobRuns
+
+ASK_AGAIN_AFTER_S = 1.0
+# A job that is done is reported to Temporal even when our books are away: they hear of it from there.
+SETTLE_WITHIN_S = 10.0
+
+Found = TypeVar("Found")
+
+log = structlog.get_logger()
+
+
+class JobBooks(Interceptor):
+    """Writes down the attempts of jobs; one that is over or cancelled is not run."""
+
+    def __init__(self, runs: JobRuns) -> None:
+        self._runs = runs
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _Inbound(next, self._runs)
+
+
+class _Inbound(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, runs: JobRuns) -> None:  # noqa: A002
+        super().__init__(next)
+        self._runs = runs
+
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        self._outbound = _Outbound(outbound)
+        super().init(self._outbound)
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        job_id, attempt = activity.info().activity_id, activity.info().attempt
+        job = await _insisting(lambda: self._runs.begin(job_id, attempt))
+        if job is None:
+            raise ApplicationError("there is no such job", type="unknown_job", non_retryable=True)
+        if job.status.is_final:
+            return _reported(job)
+        if job.cancel_requested_at is not None:
+            await self._settle(JobOutcome(status=JobStatus.CANCELLED))
+            raise _cancelled()
+        if job.attempt > attempt:
+            raise ApplicationError("a later attempt has begun", type="superseded")
+        try:
+            result: BaseModel = await super().execute_activity(input)
+            text = _written(result)
+        except (asyncio.CancelledError, CancelledError):
+            details = activity.cancellation_details()
+            if details is not None and details.cancel_requested:
+                await self._settle(JobOutcome(status=JobStatus.CANCELLED))
+            raise
+        except Exception as error:
+            await self._failed(error)
+            raise
+        await self._settle(JobOutcome(status=JobStatus.SUCCEEDED, result=text))
+        return result
+
+    async def _failed(self, failure: Exception) -> None:
+        info, error = activity.info(), error_of(failure)
+        attempts = info.retry_policy.maximum_attempts if info.retry_policy else 0
+        is_last = (attempts and info.attempt >= attempts) or getattr(failure, "non_retryable", False)
+        if is_last:
+            await self._settle(JobOutcome(status=JobStatus.FAILED, error=error))
+        else:
+            await self._bounded(lambda: self._runs.will_retry(info.activity_id, info.attempt, error))
+
+    async def _settle(self, outcome: JobOutcome) -> None:
+        info = activity.info()
+        progress = self._outbound.progress
+        await self._bounded(
+            lambda: self._runs.settle(info.activity_id, outcome, attempt=info.attempt, progress=progress)
+        )
+
+    async def _bounded(self, write: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_WITHIN_S):
+                await _insisting(write)
+        except TimeoutError:
+            log.warning("our books will hear from Temporal how this attempt ended")
+
+
+class _Outbound(ActivityOutboundInterceptor):
+    """Remembers how far the job said it is."""
+
+    progress: JobProgress | None = None
+
+    def heartbeat(self, *details: Any) -> None:
+        self.progress = progress_of(details) or self.progress
+        super().heartbeat(*details)
+
+
+def _written(result: BaseModel) -> str:
+    text = result.model_dump_json()
+    if len(text.encode()) > MAX_RESULT_BYTES:
+        raise ApplicationError(
+            f"the result has more than {MAX_RESULT_BYTES} bytes; keep it elsewhere and return its id",
+            type="result_too_large",
+            non_retryable=True,
+        )
+    return text
+
+
+def _reported(job: Job) -> Any:
+    """Report once more how a job ended, whose worker was lost before Temporal heard of it."""
+    match job.status:
+        case JobStatus.SUCCEEDED:
+            return json.loads(job.result or "null")
+        case JobStatus.CANCELLED:
+            raise _cancelled()
+        case _:
+            code, message = (job.last_error.code, job.last_error.message) if job.last_error else (job.status, "")
+            raise ApplicationError(message, type=code, non_retryable=True)
+
+
+def _cancelled() -> ApplicationError:
+    # Not CancelledError, which Temporal takes from those alone whom it told to cancel.
+    return ApplicationError("the job was cancelled before this attempt", type="cancelled", non_retryable=True)
+
+
+async def _insisting(ask: Callable[[], Awaitable[Found]]) -> Found:
+    """Wait out an outage of Postgres."""
+    while True:
+        try:
+            return await ask()
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("our books do not answer a job", error=type(error).__name__)
+        await asyncio.sleep(ASK_AGAIN_AFTER_S)

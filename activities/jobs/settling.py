@@ -1,0 +1,62 @@
+"""Settles the jobs that ended without a worker: Temporal gave up on them, or somebody ended them there."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.job_outcomes import outcome_of
+from contracts.jobs import JobError, JobOutcome, JobStatus
+from database.job_runs import JobRuns
+
+LOOK_EVERY_S = 2.0
+AT_ONCE = 100
+RPC_TIMEOUT = timedelta(seconds=5)
+# It was started, since its row left the outbox, and is forgotten: nobody looked for longer than Temporal remembers.
+FORGOTTEN = JobOutcome(
+    status=JobStatus.FAILED, error=JobError(code="forgotten", message="Temporal does not know this job any more.")
+)
+
+log = structlog.get_logger()
+
+
+class JobSettler:
+    """Asks Temporal about live jobs, each now and then. Several workers share the work."""
+
+    def __init__(self, client: Client, runs: JobRuns) -> None:
+        self._client = client
+        self._runs = runs
+
+    async def run(self) -> None:
+        """Work until cancelled; outages are waited out."""
+        while True:
+            with _going_on():
+                for job_id in await self._runs.unchecked(AT_ONCE):
+                    with _going_on(job_id=job_id):
+                        await self._check(job_id)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _check(self, job_id: str) -> None:
+        handle = self._client.get_activity_handle(job_id)
+        try:
+            outcome = await outcome_of(await handle.describe(include_outcome=True, rpc_timeout=RPC_TIMEOUT))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            outcome = FORGOTTEN
+        if outcome is not None:
+            await self._runs.settle(job_id, outcome)
+            log.info("job settled by what Temporal says", job_id=job_id, status=outcome.status)
+
+
+@contextmanager
+def _going_on(**about: str) -> Iterator[None]:
+    """Whatever is wrong with one job, or with all of them now, the others have their turn, and these another one."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("jobs not settled yet", error=type(error).__name__, **about)

@@ -1,0 +1,71 @@
+"""What clients send about jobs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from api.bodies import Body, hash_of
+from api.instants import Instant
+from contracts import queues
+from contracts.jobs import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
+
+MAX_DELAY_S = 366 * 24 * 60 * 60
+
+
+def _within_a_year(at: datetime) -> datetime:
+    if at > datetime.now(UTC) + timedelta(seconds=MAX_DELAY_S):
+        raise ValueError("must be within a year")
+    return at
+
+
+DelayS = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_S, examples=[7200])]
+RunAt = Annotated[Instant, AfterValidator(_within_a_year), Field(examples=["2026-03-01T12:00:00Z"])]
+Queue = Annotated[str, Field(json_schema_extra={"enum": list(queues.FOR_JOBS)})]
+# Visible ASCII, as an idempotency key.
+UniqueKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+
+
+class JobBody(Body):
+    """A job to be done, and when: at once, after `delay_s` seconds, or at `run_at`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={"examples": [{"type": "diagnostics.echo", "arguments": {"message": "hello"}}]},
+    )
+
+    type: Annotated[str, StringConstraints(max_length=100)] = Field(examples=["diagnostics.echo"])
+    arguments: dict[str, Any] = Field(description="as `GET /v1/job-types` describes those of this type")
+    delay_s: DelayS | None = None
+    run_at: RunAt | None = None
+    queue: Queue | None = Field(default=None, description="instead of the type's own")
+    priority: Annotated[int, Field(strict=True, ge=HIGHEST_PRIORITY, le=LOWEST_PRIORITY)] = Field(
+        default=DEFAULT_PRIORITY, description="1 goes first; within a priority callers take turns"
+    )
+    unique_key: UniqueKey | None = Field(
+        default=None, description="while a job of this type lives under it, asking again gives that job"
+    )
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.delay_s is not None and self.run_at is not None:
+            raise ValueError("give delay_s or run_at, not both")
+        return self
+
+    @property
+    def request_hash(self) -> str:
+        """SHA-256 of what the client asked for, whatever its spelling."""
+        return hash_of(self)
+
+
+class RescheduleBody(Body, frozen=True):
+    """When a job is to begin instead: after `delay_s` seconds from now, or at `run_at`."""
+
+    delay_s: DelayS | None = None
+    run_at: RunAt | None = None
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if (self.delay_s is None) == (self.run_at is None):
+            raise ValueError("give delay_s or run_at")
+        return self

@@ -1,0 +1,212 @@
+"""Keeps jobs for their owners: accepting takes Postgres alone, and live details are asked of Temporal."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+from structlog.contextvars import bind_contextvars
+from temporalio.client import ActivityExecutionDescription, Client, PendingActivityState
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.auth import Principal
+from api.cursors import cursor_behind, position_of
+from api.errors import FieldError, IdempotencyKeyReused, InvalidRequest, JobBegan, JobOver, NotFound
+from api.job_bodies import JobBody, RescheduleBody
+from api.job_resource import JobList, JobResource, JobSummaryResource, LiveDetails
+from api.outages import Unreachable, asking_postgres, asking_temporal
+from contracts.ids import new_job_id
+from contracts.job_outcomes import error_of, outcome_of, progress_of
+from contracts.job_types import JOB_TYPES
+from contracts.jobs import Job, JobStatus, JobType
+from database.job_runs import JobRuns
+from database.jobs import JobRepository, KeyReused, WantedJob
+from database.paging import Position
+
+DESCRIBE_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class AskedForJob:
+    """What a request for a job leads to: a new job, or one that was there."""
+
+    job: JobResource
+    is_new: bool
+    replayed: bool
+
+
+class JobKeeper:
+    """Accepts, shows, cancels and reschedules jobs.
+
+    Every method raises Unreachable, and those that take a job's id NotFound, also for somebody else's.
+    """
+
+    def __init__(self, jobs: JobRepository, runs: JobRuns, temporal: Client) -> None:
+        self._jobs = jobs
+        self._runs = runs
+        self._temporal = temporal
+
+    async def accept(self, caller: Principal, key: str, body: JobBody) -> AskedForJob:
+        """Accept a job. Raises InvalidRequest, RequestValidationError or IdempotencyKeyReused."""
+        job_type = _type_of(body)
+        arguments = _arguments_of(job_type, body)
+        wanted = WantedJob(
+            id=new_job_id(),
+            type=job_type.name,
+            subject=caller.subject,
+            arguments=_written(arguments),
+            queue=body.queue or job_type.queue,
+            priority=body.priority,
+            unique_key=body.unique_key or job_type.unique_key_for(arguments),
+            delay_s=body.delay_s,
+            run_at=body.run_at,
+            key_hash=sha256(key.encode()).hexdigest(),
+            request_hash=body.request_hash,
+        )
+        try:
+            async with asking_postgres():
+                accepted = await self._jobs.accept(wanted)
+        except KeyReused:
+            raise IdempotencyKeyReused("Repeat the very same body, or send a new key with a new job.") from None
+        _bind(accepted.job.id)
+        shown = JobResource.now(accepted.job) if accepted.is_new else await self._now(accepted.job)
+        return AskedForJob(shown, accepted.is_new, accepted.replayed)
+
+    async def get(self, caller: Principal, job_id: str) -> JobResource:
+        return await self._now(await self._known(caller, job_id))
+
+    async def list(
+        self,
+        caller: Principal,
+        *,
+        type: str | None,  # noqa: A002
+        status: JobStatus | None,
+        cursor: str | None,
+        limit: int,
+    ) -> JobList:
+        """A page of the caller's jobs, or everybody's for an operator. Raises InvalidCursor."""
+        after = position_of(cursor) if cursor is not None else None
+        async with asking_postgres():
+            found = await self._jobs.list(
+                subject=None if caller.is_operator else caller.subject,
+                type=type,
+                status=status,
+                after=after,
+                limit=limit + 1,
+            )
+        last = found[limit - 1] if len(found) > limit else None
+        return JobList(
+            items=tuple(map(JobSummaryResource.of, found[:limit])),
+            next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
+        )
+
+    async def cancel(self, caller: Principal, job_id: str) -> JobResource:
+        """End a job at once while nothing of it runs, else ask it to stop. Raises JobOver, not for a cancelled one."""
+        known = await self._known(caller, job_id)
+        async with asking_postgres():
+            cancelled = await self._jobs.cancel(job_id)
+            known = cancelled or await self._jobs.find(job_id) or known
+        if cancelled is None and known.status is not JobStatus.CANCELLED:
+            raise JobOver(f"It is {known.status} already.")
+        return await self._now(known)
+
+    async def reschedule(self, caller: Principal, job_id: str, body: RescheduleBody) -> JobResource:
+        """Have a job that waits for its time begin at another. Raises JobOver or JobBegan."""
+        await self._known(caller, job_id)
+        async with asking_postgres():
+            rescheduled = await self._jobs.reschedule(job_id, delay_s=body.delay_s, run_at=body.run_at)
+        if rescheduled is not None:
+            return JobResource.now(rescheduled)
+        status = (await self._known(caller, job_id)).status
+        raise JobOver(f"It is {status} already.") if status.is_final else JobBegan(f"It is {status} already.")
+
+    async def _known(self, caller: Principal, job_id: str) -> Job:
+        _bind(job_id)
+        async with asking_postgres():
+            job = await self._jobs.find(job_id)
+        if job is None or not caller.owns(job.subject):
+            raise NotFound
+        return job
+
+    async def _now(self, job: Job) -> JobResource:
+        """The job as it is now. When Temporal says that it is over, and our books do not yet, they learn of it here."""
+        if job.status.is_final:
+            return JobResource.now(job)
+        handle = self._temporal.get_activity_handle(job.id)
+        try:
+            async with asking_temporal(DESCRIBE_WITHIN_S):
+                description = await handle.describe(
+                    include_outcome=True,
+                    include_heartbeat_details=True,
+                    include_last_failure=True,
+                    rpc_timeout=timedelta(seconds=DESCRIBE_WITHIN_S),
+                )
+        except Unreachable:
+            return JobResource.now(job, stale=True)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            # It is in the outbox still.
+            return JobResource.now(job)
+        outcome = await outcome_of(description)
+        if outcome is None:
+            return JobResource.now(job, await _live(job, description))
+        async with asking_postgres():
+            return JobResource.now(await self._runs.settle(job.id, outcome) or job)
+
+
+async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDetails:
+    failure = await description.last_failure()
+    error = error_of(failure) if failure is not None else None
+    next_at = description.next_attempt_schedule_time
+    if description.run_state is not PendingActivityState.SCHEDULED:
+        status = JobStatus.RUNNING
+    elif description.attempt > 1:
+        status = JobStatus.RETRYING
+    elif description.execution_time is not None and description.execution_time > datetime.now(UTC):
+        status = JobStatus.SCHEDULED
+    else:
+        status = JobStatus.QUEUED
+    begun = status is JobStatus.RUNNING
+    return LiveDetails(
+        status=status,
+        attempt=description.attempt if begun else description.attempt - 1,
+        progress=progress_of(await description.heartbeat_details()),
+        last_error=error,
+        next_retry_at=next_at if status is JobStatus.RETRYING else None,
+    )
+
+
+def _type_of(body: JobBody) -> JobType:
+    job_type = JOB_TYPES.get(body.type)
+    if job_type is None:
+        raise _invalid("type", f"must be one of {', '.join(sorted(JOB_TYPES))}")
+    if body.queue is not None and body.queue not in job_type.allowed_queues:
+        raise _invalid("queue", f"must be one of {', '.join(job_type.allowed_queues)}")
+    return job_type
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest("1 field is not valid", errors=[FieldError(field=field, message=message)])
+
+
+def _arguments_of(job_type: JobType, body: JobBody) -> BaseModel:
+    try:
+        return job_type.arguments.model_validate(body.arguments)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**found, "loc": ("body", "arguments", *found["loc"])} for found in error.errors(include_context=False)]
+        ) from None
+
+
+def _written(arguments: BaseModel) -> str:
+    try:
+        return arguments.model_dump_json()
+    except PydanticSerializationError:
+        raise _invalid("arguments", "must be Unicode text, without lone surrogates") from None
+
+
+def _bind(job_id: str) -> None:
+    bind_contextvars(job_id=job_id)

@@ -1,0 +1,94 @@
+"""What the attempts of jobs write down, and what is settled by what Temporal says. docs/decisions/jobs-status.md"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.jobs import Job, JobError, JobOutcome, JobProgress, JobStatus
+from database.jobs import COLUMNS, JobRepository, job_of
+from database.tables import jobs, outbox
+
+# A job can end without its worker while it runs, and while it seems not to: when its worker is lost between the
+# beginning of an attempt and our hearing of it. What waits can but be terminated by hand.
+_check_every_s = case((jobs.c.status == JobStatus.RUNNING, 5), (jobs.c.status == JobStatus.RETRYING, 15), else_=600)
+
+
+class JobRuns:
+    """Keeps the rows of jobs in step with their attempts. What is final stays as it is."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        # Single statements need no transaction around them.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._jobs = JobRepository(engine)
+
+    async def find(self, job_id: str) -> Job | None:
+        return await self._jobs.find(job_id)
+
+    async def begin(self, job_id: str, attempt: int) -> Job | None:
+        """Begin an attempt, and return the job as it then is; None when there is no such job.
+
+        It has not begun when the job is over, is to be cancelled, or is in a later attempt already.
+        """
+        begun = await self._change(
+            job_id,
+            jobs.c.attempt <= attempt,
+            jobs.c.cancel_requested_at.is_(None),
+            status=JobStatus.RUNNING,
+            attempt=attempt,
+            started_at=func.coalesce(jobs.c.started_at, func.now()),
+            checked_at=func.now(),
+        )
+        return begun or await self.find(job_id)
+
+    async def will_retry(self, job_id: str, attempt: int, error: JobError) -> None:
+        """Note why this attempt failed; there will be another one."""
+        await self._change(
+            job_id,
+            jobs.c.attempt == attempt,
+            status=JobStatus.RETRYING,
+            last_error=error.model_dump(),
+            checked_at=func.now(),
+        )
+
+    async def settle(
+        self, job_id: str, outcome: JobOutcome, *, attempt: int | None = None, progress: JobProgress | None = None
+    ) -> Job | None:
+        """Write down how a job ended, unless that is known already. Returns the job as it then is.
+
+        An attempt that was given up on, and that another one followed, settles nothing any more.
+        """
+        changes: dict[str, Any] = {"status": outcome.status, "result": outcome.result, "finished_at": func.now()}
+        if outcome.error is not None:
+            changes["last_error"] = outcome.error.model_dump()
+        if progress is not None:
+            changes["progress"] = progress.model_dump()
+        latest = [jobs.c.attempt <= attempt] if attempt is not None else []
+        return await self._change(job_id, *latest, **changes) or await self.find(job_id)
+
+    async def unchecked(self, limit: int) -> Sequence[str]:
+        """Live jobs that Temporal has to be asked about; they are left alone for a while then.
+
+        Those with a row in the outbox may not be known there yet.
+        """
+
+        due = (
+            select(jobs.c.id)
+            .where(jobs.c.finished_at.is_(None))
+            .where(jobs.c.checked_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _check_every_s))
+            .where(~select(outbox.c.id).where(outbox.c.aggregate == "job/" + jobs.c.id).exists())
+            .order_by(jobs.c.checked_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=jobs)
+        )
+        claim = update(jobs).where(jobs.c.id.in_(due)).values(checked_at=func.now()).returning(jobs.c.id)
+        async with self._engine.connect() as connection:
+            return (await connection.scalars(claim)).all()
+
+    async def _change(self, job_id: str, *conditions: Any, **values: Any) -> Job | None:
+        """Change a live job that meets the conditions; None when there is none."""
+        change = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None), *conditions).values(**values)
+        async with self._engine.connect() as connection:
+            changed = (await connection.execute(change.returning(*COLUMNS))).one_or_none()
+        return job_of(changed) if changed is not None else None

@@ -1,0 +1,215 @@
+"""Jobs as their owners know them. A job and what has it begun are written in one transaction, as is each command."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.jobs import Job, JobStatus, JobSummary
+from contracts.outbox import OutboxKind
+from database.outbox import put
+from database.paging import Position, newest_first
+from database.tables import job_keys, jobs
+
+# When a job becomes due nobody is there to write it down, so what waits is stored as `scheduled` until it begins.
+_waits = jobs.c.status == JobStatus.SCHEDULED
+_is_due = jobs.c.run_at <= func.now()
+_SUMMARY = [
+    *(column for column in jobs.c if column.name not in ("status", "checked_at", "arguments", "result")),
+    case((_waits & _is_due, JobStatus.QUEUED.value), else_=jobs.c.status).label("status"),
+]
+COLUMNS = [*_SUMMARY, jobs.c.arguments, jobs.c.result]
+# Nothing runs: who cancels such a job ends it, and its next attempt finds it so.
+_WAITING = (JobStatus.SCHEDULED, JobStatus.RETRYING)
+
+
+class KeyReused(Exception):
+    """This subject used the idempotency key with another request before."""
+
+
+@dataclass(frozen=True)
+class WantedJob:
+    """A job as asked for; the hashes stand for its idempotency key and its request. No `run_at` means at once."""
+
+    id: str
+    type: str
+    subject: str
+    arguments: str
+    queue: str
+    priority: int
+    unique_key: str | None
+    delay_s: float | None
+    run_at: datetime | None
+    key_hash: str
+    request_hash: str
+
+
+@dataclass(frozen=True)
+class AcceptedJob:
+    """What a request is answered with: a new job, the one its key had made, or the one live under its unique key."""
+
+    job: Job
+    is_new: bool
+    replayed: bool
+
+
+class JobRepository:
+    """Accepts, finds and lists jobs, and takes what is asked of them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def accept(self, wanted: WantedJob) -> AcceptedJob:
+        """Accept a job, once per key, however many ask at once. Raises KeyReused."""
+        async with self._engine.begin() as connection:
+            claimed = await connection.scalar(
+                insert(job_keys)
+                .values(
+                    subject=wanted.subject,
+                    key_hash=wanted.key_hash,
+                    request_hash=wanted.request_hash,
+                    job_id=wanted.id,
+                )
+                .on_conflict_do_nothing()
+                .returning(job_keys.c.job_id)
+            )
+            if claimed is None:
+                return await self._replay(connection, wanted)
+            while True:
+                if inserted := await self._insert(connection, wanted):
+                    await self._put(connection, wanted.id, OutboxKind.JOB_ACCEPTED)
+                    return AcceptedJob(inserted, is_new=True, replayed=False)
+                # The one that stood in the way may be over by now.
+                if live := await self._live(connection, wanted):
+                    await connection.execute(
+                        update(job_keys)
+                        .where(job_keys.c.subject == wanted.subject, job_keys.c.key_hash == wanted.key_hash)
+                        .values(job_id=live.id)
+                    )
+                    return AcceptedJob(live, is_new=False, replayed=False)
+
+    async def _insert(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
+        """None when a job is live under the same unique key."""
+        run_at: Any = wanted.run_at
+        if run_at is None:
+            run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, wanted.delay_s or 0.0)
+        row = await connection.execute(
+            insert(jobs)
+            .values(
+                id=wanted.id,
+                type=wanted.type,
+                subject=wanted.subject,
+                arguments=wanted.arguments,
+                queue=wanted.queue,
+                priority=wanted.priority,
+                unique_key=wanted.unique_key,
+                status=JobStatus.SCHEDULED,
+                run_at=run_at,
+            )
+            .on_conflict_do_nothing(
+                index_elements=["subject", "type", "unique_key"], index_where=jobs.c.finished_at.is_(None)
+            )
+            .returning(*COLUMNS)
+        )
+        found = row.one_or_none()
+        return job_of(found) if found is not None else None
+
+    async def _live(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
+        query = select(*COLUMNS).where(
+            jobs.c.subject == wanted.subject,
+            jobs.c.type == wanted.type,
+            jobs.c.unique_key == wanted.unique_key,
+            jobs.c.finished_at.is_(None),
+        )
+        found = (await connection.execute(query)).one_or_none()
+        return job_of(found) if found is not None else None
+
+    async def _replay(self, connection: AsyncConnection, wanted: WantedJob) -> AcceptedJob:
+        query: Select[Any] = (
+            select(*COLUMNS, job_keys.c.request_hash)
+            .join_from(job_keys, jobs, jobs.c.id == job_keys.c.job_id)
+            .where(job_keys.c.subject == wanted.subject, job_keys.c.key_hash == wanted.key_hash)
+        )
+        earlier = (await connection.execute(query)).one()
+        if earlier.request_hash != wanted.request_hash:
+            raise KeyReused
+        return AcceptedJob(job_of(earlier), is_new=False, replayed=True)
+
+    async def find(self, job_id: str) -> Job | None:
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(select(*COLUMNS).where(jobs.c.id == job_id))).one_or_none()
+        return job_of(found) if found is not None else None
+
+    async def list(
+        self,
+        *,
+        subject: str | None,
+        type: str | None,  # noqa: A002
+        status: JobStatus | None,
+        after: Position | None,
+        limit: int,
+    ) -> Sequence[JobSummary]:
+        """At most `limit` jobs, newest first; None leaves a filter out."""
+        query = newest_first(select(*_SUMMARY), jobs, after, limit)
+        if subject is not None:
+            query = query.where(jobs.c.subject == subject)
+        if type is not None:
+            query = query.where(jobs.c.type == type)
+        match status:
+            case JobStatus.SCHEDULED:
+                query = query.where(_waits, ~_is_due)
+            case JobStatus.QUEUED:
+                query = query.where(_waits, _is_due)
+            case JobStatus():
+                query = query.where(jobs.c.status == status)
+        async with self._engine.connect() as connection:
+            return [JobSummary.model_validate(row._mapping) for row in await connection.execute(query)]
+
+    async def cancel(self, job_id: str) -> Job | None:
+        """End a job of which nothing runs, or have the one that runs told; None when it was over already.
+
+        The lock on the row decides between this and the beginning of an attempt.
+        """
+        waiting = jobs.c.status.in_(_WAITING)
+        async with self._engine.begin() as connection:
+            row = await connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
+                .values(
+                    cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, func.now()),
+                    status=case((waiting, JobStatus.CANCELLED.value), else_=jobs.c.status),
+                    finished_at=case((waiting, func.now())),
+                )
+                .returning(*COLUMNS)
+            )
+            found = row.one_or_none()
+            if found is None:
+                return None
+            await self._put(connection, job_id, OutboxKind.JOB_CANCELLED)
+        return job_of(found)
+
+    async def reschedule(self, job_id: str, *, delay_s: float | None, run_at: datetime | None) -> Job | None:
+        """Have a job that is not due yet begin at another time; None when it is due, began, or is over."""
+        later: Any = run_at
+        if later is None:
+            later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay_s or 0.0)
+        async with self._engine.begin() as connection:
+            row = await connection.execute(
+                update(jobs).where(jobs.c.id == job_id, _waits, ~_is_due).values(run_at=later).returning(*COLUMNS)
+            )
+            found = row.one_or_none()
+            if found is None:
+                return None
+            await self._put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
+        return job_of(found)
+
+    async def _put(self, connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
+        await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
+
+
+def job_of(row: Row[Any]) -> Job:
+    return Job.model_validate(row._mapping)

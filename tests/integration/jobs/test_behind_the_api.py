@@ -1,0 +1,103 @@
+"""Jobs over HTTP while something behind it is odd: ended by hand, started twice, unreachable, or crowded."""
+
+import asyncio
+
+from sqlalchemy import text
+
+from tests.acceptance.client import Caller, Door
+from tests.integration.api.breaking import frozen
+from tests.jobs import accepted, echo, listed, read, until
+from tests.shop import Shop
+from tests.stack_session import RunningStack
+
+CROWD = 200
+AT_ONCE = 20
+
+
+async def test_a_job_that_somebody_terminates_in_the_web_ui_is_cancelled(owner: Caller, shop: Shop) -> None:
+    job = await until(owner, await echo(owner, sleep_s=300), "running")
+
+    await shop.client.get_activity_handle(job["id"]).terminate()
+
+    assert (await until(owner, job, "cancelled"))["attempt"] == 1
+    assert [found["status"] for found in await listed(owner)] == ["cancelled"]
+
+
+async def test_a_delay_of_hours_is_the_activitys_and_rescheduling_changes_it(owner: Caller, shop: Shop) -> None:
+    job = await accepted(owner, delay_s=7_200)
+    handle = shop.client.get_activity_handle(job["id"])
+    async with asyncio.timeout(10):
+        while (await outbox_rows(shop, job["id"])) > 0:
+            await asyncio.sleep(0.02)
+    first = (await handle.describe()).start_delay
+
+    await owner.post(job["links"]["reschedule"], json={"delay_s": 10_800})
+    async with asyncio.timeout(10):
+        while (later := (await handle.describe()).start_delay) == first:
+            await asyncio.sleep(0.02)
+
+    assert first is not None
+    assert later is not None
+    assert 7_190 < first.total_seconds() <= 7_200
+    assert 10_790 < later.total_seconds() <= 10_810
+
+
+async def test_a_start_that_is_repeated_runs_the_job_once(owner: Caller, shop: Shop) -> None:
+    running = await until(owner, await echo(owner, sleep_s=2), "running")
+    done = await until(owner, await echo(owner), "succeeded")
+
+    async with shop.engine.begin() as connection:
+        for job in (running, done):
+            await connection.execute(
+                text(
+                    "INSERT INTO outbox (aggregate, kind, payload) VALUES"
+                    " ('job/' || :id, 'job_accepted', jsonb_build_object('job_id', CAST(:id AS text)))"
+                ),
+                {"id": job["id"]},
+            )
+    async with asyncio.timeout(10):
+        while await outbox_rows(shop, running["id"]) + await outbox_rows(shop, done["id"]):
+            await asyncio.sleep(0.02)
+
+    assert (await until(owner, running, "succeeded"))["attempt"] == 1
+    assert (await read(owner, done)) == done
+
+
+async def test_while_temporal_is_away_jobs_are_accepted_and_their_rows_are_shown(
+    own_stack: RunningStack, own_caller: Caller
+) -> None:
+    waiting = await accepted(own_caller, delay_s=3_600)
+    with frozen(own_stack, "temporal"):
+        job = await accepted(own_caller)
+        shown = await read(own_caller, job)
+        cancelled = await own_caller.post(waiting["links"]["cancel"])
+        assert len(await listed(own_caller)) == 2
+
+    assert (shown["status"], shown["stale"]) == ("queued", True)
+    assert cancelled.json()["status"] == "cancelled"
+    assert not (await until(own_caller, job, "succeeded"))["stale"]
+
+
+async def test_one_customers_crowd_of_jobs_does_not_starve_anothers_one(door: Door) -> None:
+    many, one = door.customer("jobs:write"), door.customer("jobs:write")
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def ask() -> None:
+        async with slots:
+            await accepted(many, queue="jobs-bulk", arguments={"message": "many", "sleep_s": 0.5})
+
+    await asyncio.gather(*(ask() for _ in range(CROWD)))
+    await until(one, await accepted(one, queue="jobs-bulk"), "succeeded")
+
+    page = await listed(many, limit=100)
+    rest = (await many.get("/v1/jobs", status="queued", limit=100)).json()["items"]
+    assert len(page) == 100
+    assert len(rest) > AT_ONCE
+
+
+async def outbox_rows(shop: Shop, job_id: str) -> int:
+    async with shop.engine.connect() as connection:
+        found = await connection.scalar(
+            text("SELECT count(*) FROM outbox WHERE aggregate = 'job/' || :id"), {"id": job_id}
+        )
+    return int(found or 0)

@@ -1,0 +1,206 @@
+"""What is written down around the attempts of a job, and what Temporal hears."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from temporalio import activity
+from temporalio.client import ActivityFailureError
+from temporalio.exceptions import ApplicationError
+
+from activities.jobs import runs
+from activities.jobs.progress import earlier_progress, tell_progress
+from contracts.job_types.diagnostics import EchoArguments, EchoResult
+from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
+from tests.acceptance.client import POLL_S, WITHIN_S, Door
+from tests.integration.jobs.benches import Bench
+from tests.jobs import read
+
+CANCEL_WITHIN_S = 5.0
+
+
+async def test_a_blocking_job_runs_in_a_thread_and_a_cancel_reaches_it(bench: Bench) -> None:
+    def blocking(arguments: EchoArguments) -> EchoResult:
+        tell_progress(1, 2, arguments.message)
+        while True:
+            time.sleep(0.05)  # blocks, as what runs in a thread may
+
+    job_id = await bench.row()
+    async with bench.running(blocking):
+        handle = await bench.start(job_id)
+        await bench.until(job_id, JobStatus.RUNNING)
+        asked_at = time.monotonic()
+        await handle.cancel()
+        job = await bench.until(job_id, JobStatus.CANCELLED)
+
+    assert time.monotonic() - asked_at < CANCEL_WITHIN_S
+    assert job.progress == JobProgress(done=1, total=2, note="hello")
+
+
+async def test_a_job_that_never_beats_outlives_its_heartbeat_timeout(bench: Bench) -> None:
+    async def silent(arguments: EchoArguments) -> EchoResult:
+        await asyncio.sleep(6)  # longer than the heartbeat time-out
+        return EchoResult(message=arguments.message, attempt=1)
+
+    job_id = await bench.row()
+    async with bench.running(silent):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.SUCCEEDED)
+
+    assert job.attempt == 1
+
+
+async def test_a_job_that_is_over_is_reported_once_more_and_not_run_again(bench: Bench) -> None:
+    """Its worker was killed after our books had heard, and before Temporal had."""
+    ran = []
+
+    async def run(arguments: EchoArguments) -> EchoResult:
+        ran.append(arguments)
+        return EchoResult(message="again", attempt=2)
+
+    job_id = await bench.row()
+    await bench.runs.begin(job_id, 1)
+    await bench.runs.settle(job_id, JobOutcome(status=JobStatus.SUCCEEDED, result='{"message": "hello"}'), attempt=1)
+    async with bench.running(run):
+        assert await (await bench.start(job_id)).result() == {"message": "hello"}
+
+    assert ran == []
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.TIMED_OUT])
+async def test_a_job_that_ended_without_a_result_is_not_run_again_either(bench: Bench, status: JobStatus) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        raise AssertionError(arguments)
+
+    job_id = await bench.row()
+    await bench.runs.settle(job_id, JobOutcome(status=status, error=JobError(code="broken", message="it broke")))
+    async with bench.running(run):
+        with pytest.raises(ActivityFailureError):
+            await (await bench.start(job_id)).result()
+
+    assert (await bench.booked(job_id)).status is status
+
+
+async def test_an_attempt_that_was_given_up_on_settles_nothing(bench: Bench) -> None:
+    job_id = await bench.row()
+    await bench.runs.begin(job_id, 1)
+    await bench.runs.begin(job_id, 2)
+
+    await bench.runs.settle(job_id, JobOutcome(status=JobStatus.SUCCEEDED, result="1"), attempt=1)
+    assert (await bench.booked(job_id)).status is JobStatus.RUNNING
+    await bench.runs.settle(job_id, JobOutcome(status=JobStatus.SUCCEEDED, result="2"), attempt=2)
+    assert (await bench.booked(job_id)).result == "2"
+
+
+async def test_an_error_that_a_job_does_not_foresee_shows_nothing_of_its_inside(bench: Bench) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        raise ValueError("SELECT secret FROM somewhere")
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id, attempts=2)
+        job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.attempt == 2
+    assert job.last_error is not None
+    assert job.last_error.code == "unexpected_error"
+    assert "secret" not in job.last_error.message
+
+
+async def test_an_error_that_cannot_be_mended_is_not_tried_again(bench: Bench) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        raise ApplicationError("there is no such customer", type="unknown_customer", non_retryable=True)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.attempt == 1
+    assert job.last_error == JobError(code="unknown_customer", message="there is no such customer")
+
+
+async def test_a_result_that_is_too_large_is_refused(bench: Bench) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        return EchoResult(message="x" * MAX_RESULT_BYTES, attempt=1)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.last_error is not None
+    assert job.last_error.code == "result_too_large"
+
+
+async def test_an_attempt_goes_on_where_the_one_before_it_was(bench: Bench) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        earlier = earlier_progress()
+        if earlier is None:
+            tell_progress(7, 10)
+            raise ApplicationError("not yet", type="not_yet")
+        return EchoResult(message=f"went on at {earlier.done}", attempt=2)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.SUCCEEDED)
+
+    assert job.result == '{"message":"went on at 7","attempt":2}'
+
+
+async def test_an_end_that_cannot_be_written_is_reported_and_settled_by_what_temporal_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "SETTLE_WITHIN_S", 0.5)
+    finish = asyncio.Event()
+
+    async def run(arguments: EchoArguments) -> EchoResult:
+        await finish.wait()
+        return EchoResult(message=arguments.message, attempt=1)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        handle = await bench.start(job_id)
+        await bench.until(job_id, JobStatus.RUNNING)
+        async with bench.locked(job_id):
+            finish.set()
+            assert await handle.result() == {"message": "hello", "attempt": 1}
+            assert (await bench.booked(job_id)).status is JobStatus.RUNNING
+
+    # The worker of the stack looks for such.
+    job = await bench.until(job_id, JobStatus.SUCCEEDED)
+    assert json.loads(job.result or "") == {"message": "hello", "attempt": 1}
+
+
+async def test_a_job_that_temporal_has_forgotten_has_failed(bench: Bench) -> None:
+    job_id = await bench.row()
+    await bench.runs.begin(job_id, 1)
+
+    job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.last_error is not None
+    assert job.last_error.code == "forgotten"
+
+
+async def test_a_job_that_beats_with_details_of_its_own_is_shown_without_progress(bench: Bench, door: Door) -> None:
+    done = asyncio.Event()
+
+    async def run(arguments: EchoArguments) -> EchoResult:
+        activity.heartbeat("page", 7)
+        await done.wait()
+        return EchoResult(message=arguments.message, attempt=1)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        handle = await bench.start(job_id)
+        async with asyncio.timeout(WITHIN_S):
+            while not (await handle.describe(include_heartbeat_details=True)).has_heartbeat_details():
+                await asyncio.sleep(POLL_S)
+        shown = await read(door.operator(), {"id": job_id})
+        done.set()
+        job = await bench.until(job_id, JobStatus.SUCCEEDED)
+
+    assert (shown["status"], shown["progress"]) == ("running", None)
+    assert job.progress is None
