@@ -20,6 +20,7 @@ from api import (
     health,
     inbound,
     metrics,
+    order_export,
     order_watching,
     orders,
     shop,
@@ -42,6 +43,7 @@ from settings import ApiSettings, SessionSettings
 
 RESOURCES = (
     orders,
+    order_export,
     order_watching,
     admin_orders,
     catalogue,

@@ -39,4 +39,5 @@ class ErrorCode(StrEnum):
     TOO_MANY_ENDPOINTS = "too_many_endpoints"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    TOO_MANY_EXPORTS = "too_many_exports"
     INTERNAL_ERROR = "internal_error"
