@@ -6,7 +6,7 @@ They are read in pages, so that nothing is held in Postgres between two of them:
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Label, literal_column, select
+from sqlalchemy import Label, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.order_rows import OrderRow
@@ -55,6 +55,13 @@ class OrderRows:
         query = listed(select(*_COLUMNS), wanted, customer_id=customer_id, after=after, limit=limit)
         async with self._engine.connect() as connection:
             return [OrderRow._make(row) for row in await connection.execute(query)]
+
+    async def count(self, wanted: OrderFilter, *, customer_id: str | None, after: Position | None) -> int:
+        """How many rows there are behind `after`."""
+        fitting = listed(select(orders.c.id), wanted, customer_id=customer_id, after=after, limit=None)
+        query = select(func.count()).select_from(fitting.order_by(None).subquery())
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).scalar_one()
 
 
 def behind(row: OrderRow) -> Position:

@@ -73,7 +73,7 @@ class OrderFilter:
 
 
 def listed(
-    query: Select[Any], wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int
+    query: Select[Any], wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int | None
 ) -> Select[Any]:
     """A query of `orders` for at most `limit` that fit, newest first; of every customer when `customer_id` is None."""
     # Where each order stands in the list; an index in that order is walked until the page is full.
