@@ -10,6 +10,11 @@ from contracts.order_rows import RowFormat
 ReportId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
+def report_folder(report_id: str) -> str:
+    """What the keys of everything that belongs to a report begin with, before a `/`."""
+    return f"reports/{report_id}"
+
+
 class OrdersReport(BaseModel, frozen=True):
     """The orders accepted from one moment until before another, newest first; of everybody without a `customer_id`."""
 
@@ -49,4 +54,3 @@ class WrittenReport(BaseModel, frozen=True):
     rows: int
     size: Annotated[int, Field(description="in bytes")]
     sha256: str
-    parts: tuple[ReportPart, ...]

@@ -49,7 +49,7 @@ class OrderRows:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def page(
-        self, wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int = PAGE_ROWS
+        self, wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int
     ) -> Sequence[OrderRow]:
         """At most `limit` rows, those behind `after`; of every customer when `customer_id` is None."""
         query = listed(select(*_COLUMNS), wanted, customer_id=customer_id, after=after, limit=limit)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PRIVATE_FOLDER = 0o700
 # What is read at once: a client who takes it slowly keeps no connection to the store open meanwhile.
 CHUNK_BYTES = 1024 * 1024
-# Of what is written as a stream, these are held in memory; S3 wants chunks of at least 5 MiB.
-STREAMED_CHUNK_BYTES, STREAMED_CHUNKS = 5 * 1024 * 1024, 2
+# S3 wants the chunks of a stream to have at least 5 MiB; one at a time, so that little is held in memory.
+STREAMED_CHUNK_BYTES, STREAMED_CHUNKS = 5 * 1024 * 1024, 1
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from contracts.order_rows import RowFormat, as_csv, as_jsonl, csv_header
-from contracts.reports import OrdersReport, ReportPart, ReportProgress, WrittenReport
-from database.order_rows import OrderRows, behind
+from contracts.reports import OrdersReport, ReportPart, ReportProgress, WrittenReport, report_folder
+from database.order_rows import PAGE_ROWS, OrderRows, behind
 from database.orders import OrderFilter
 from database.paging import Position
 from providers.object_store import ObjectNotFound, ObjectStore
 
-PART_ROWS = 10_000
-PAGE_ROWS = 2_000
+PART_ROWS = 5_000
 
 # Called with the rows that are stored, and those there were in all when it began.
 OnProgress = Callable[[int, int], None]
@@ -91,9 +90,7 @@ class OrdersReportWriter:
         whole = hashlib.sha256("".join(part.sha256 for part in progress.parts).encode()).hexdigest()[:16]
         key = _key(report, f"orders-{whole}.{report.format}")
         stored = await self._store.put_stream(key, self._content(report, progress))
-        written = WrittenReport(
-            report=report, key=key, rows=progress.rows, size=stored.size, sha256=stored.sha256, parts=progress.parts
-        )
+        written = WrittenReport(report=report, key=key, rows=progress.rows, size=stored.size, sha256=stored.sha256)
         if await self._store.put_new(_manifest(report), written.model_dump_json(indent=2).encode()):
             return written
         decided = await self._written(report)
@@ -116,7 +113,7 @@ class OrdersReportWriter:
 
     async def _tidy(self, written: WrittenReport) -> None:
         """Delete all but the report and its manifest."""
-        async for found in self._store.list(_folder(written.report)):
+        async for found in self._store.list(report_folder(written.report.id)):
             if found.key not in (written.key, _manifest(written.report)):
                 await self._store.delete(found.key)
 
@@ -143,12 +140,8 @@ def _start(report: OrdersReport) -> Position:
     return Position(report.accepted_before, "")
 
 
-def _folder(report: OrdersReport) -> str:
-    return f"reports/{report.id}"
-
-
 def _key(report: OrdersReport, name: str) -> str:
-    return f"{_folder(report)}/{name}"
+    return f"{report_folder(report.id)}/{name}"
 
 
 def _manifest(report: OrdersReport) -> str:

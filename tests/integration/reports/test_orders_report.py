@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -93,7 +94,6 @@ class Desk:
         assert self.files(written.report).keys() == {Path(written.key).name, "manifest.json"}
         manifest = self.files(written.report)["manifest.json"].read_text()
         assert WrittenReport.model_validate_json(manifest) == written
-        assert written.rows == sum(part.rows for part in written.parts)
         if written.report.format is RowFormat.JSONL:
             return [json.loads(line) for line in content.decode().splitlines()]
         return list(csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True))
@@ -137,7 +137,6 @@ async def test_a_report_has_the_rows_that_postgres_has(desk: Desk) -> None:
         (row["id"], row["status"], row["created_at"], str(row["total"]), row["failure_code"] or "") for row in expected
     ]
     assert [row["skus"] for row in rows] == [" ".join(["MANY-A", "MANY-B"][: row["lines"]]) for row in expected]
-    assert [part.rows for part in written.parts] == [PART_ROWS] * (PARTS - 1) + [COUNT % PART_ROWS]
 
 
 async def test_a_report_can_be_lines_of_json(desk: Desk) -> None:
@@ -208,9 +207,10 @@ async def test_an_attempt_goes_on_after_a_kill_9(desk: Desk, stack: RunningStack
     told = []
     for _ in range(3):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.integration.reports.attempt", stack.database_url, desk.folder.as_uri()),
+            *(sys.executable, "-m", "tests.integration.reports.attempt", desk.folder.as_uri()),
             *(str(PART_ROWS), report.model_dump_json()),
             stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "DATABASE_URL": stack.database_url},
         )
         assert process.stdout is not None
         async with asyncio.timeout(WITHIN_S):
