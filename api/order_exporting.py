@@ -21,8 +21,6 @@ from database.orders import OrderFilter
 from database.paging import Position
 
 EXPORTS_AT_ONCE = 4
-# Few, so that an export begins at once.
-FIRST_PAGE_ROWS = 100
 # How long a client may take none of what is sent to it.
 READ_WITHIN_S = 10.0
 # How long an export may go on when the server shuts down.
@@ -86,7 +84,7 @@ class CsvExport(StreamingResponse):
 
         # The place is held here and not in the generator, which nobody closes at once when the client has gone.
         with self._exporter.place(), connection.leaving(leave):
-            self.body_iterator = self._chunks(await self._page(after=None, limit=FIRST_PAGE_ROWS))
+            self.body_iterator = self._chunks(await self._page(after=None))
             await super().__call__(scope, receive, bounded_send)
 
     async def _chunks(self, page: Sequence[OrderRow]) -> AsyncIterator[bytes]:
@@ -94,9 +92,11 @@ class CsvExport(StreamingResponse):
         while page and (page := await self._page(after=behind(page[-1]))):
             yield as_csv(page)
 
-    async def _page(self, after: Position | None, limit: int = PAGE_ROWS) -> Sequence[OrderRow]:
+    async def _page(self, after: Position | None) -> Sequence[OrderRow]:
         async with asking_postgres():
-            return await self._exporter.rows.page(self._wanted, customer_id=self._customer_id, after=after, limit=limit)
+            return await self._exporter.rows.page(
+                self._wanted, customer_id=self._customer_id, after=after, limit=PAGE_ROWS
+            )
 
 
 def _drop(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from database.paging import Position
 from database.tables import orders
 
 # Few enough to keep neither Postgres nor our event loop from others for long.
-PAGE_ROWS = 500
+PAGE_ROWS = 200
 
 _UNITS: Label[Any] = literal_column(
     "(SELECT sum(CAST(line ->> 'quantity' AS integer)) FROM jsonb_array_elements(followthrough.orders.lines) AS line)"
