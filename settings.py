@@ -90,6 +90,33 @@ class ApiSettings(BaseSettings):
     )
 
 
+class ObjectStoreSettings(BaseSettings):
+    """Where files are kept; the API and the worker need the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    object_store_url: str = Field(description="file:///folder or s3://bucket/prefix")
+
+    @field_validator("object_store_url")
+    @classmethod
+    def _is_folder_or_bucket(cls, url: str) -> str:
+        if not url.startswith(("file:///", "s3://")):
+            raise ValueError("must start with file:/// or s3://")
+        return url
+
+
+class S3Settings(BaseSettings):
+    """How to reach and enter the bucket of an s3:// URL, under the names that AWS's own clients know."""
+
+    model_config = SettingsConfigDict(env_prefix="AWS_", extra="ignore")
+
+    region: str | None = None
+    endpoint_url: str | None = Field(default=None, description="of a store that is not AWS's own")
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+
+
 class WorkerSettings(BaseSettings):
     """The worker process and the providers its activities call."""
 

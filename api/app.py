@@ -21,6 +21,7 @@ from api import (
     inbound,
     jobs,
     metrics,
+    order_export,
     order_watching,
     orders,
     shop,
@@ -43,6 +44,7 @@ from settings import ApiSettings, SessionSettings
 
 RESOURCES = (
     orders,
+    order_export,
     order_watching,
     admin_orders,
     catalogue,

@@ -12,6 +12,7 @@ from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
+from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
@@ -140,6 +141,10 @@ async def _feed(connection: HTTPConnection) -> OrderFeed:
     return _services(connection).feed
 
 
+async def _exporter(request: Request) -> OrderExporter:
+    return _services(request).exporter
+
+
 async def _placer(request: Request) -> OrderPlacer:
     return _services(request).placer
 
@@ -175,6 +180,7 @@ JobIdInPath = Annotated[str, Depends(_job_id)]
 Jobs = Annotated[JobKeeper, Depends(_jobs)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
+Exporter = Annotated[OrderExporter, Depends(_exporter)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]
 Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]

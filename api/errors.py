@@ -14,6 +14,8 @@ from contracts.errors import ErrorCode
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 2
+# An export takes seconds.
+RETRY_EXPORT_AFTER_S = 5
 MAX_ERRORS_SHOWN = 50
 MAX_FIELD_SHOWN = 100
 MAX_INSTANCE_SHOWN = 200
@@ -200,6 +202,13 @@ class TemporarilyUnavailable(Problem):
 
     def __init__(self, detail: str = "Try again in a moment.") -> None:
         super().__init__(detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+class TooManyExports(Problem):
+    status, code, title = 503, ErrorCode.TOO_MANY_EXPORTS, "As many exports as may be are under way"
+
+    def __init__(self, detail: str = "Try again in a moment.") -> None:
+        super().__init__(detail, headers={"Retry-After": str(RETRY_EXPORT_AFTER_S)})
 
 
 class InternalError(Problem):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from api.auth import Scope
@@ -32,13 +32,11 @@ from api.errors import (
     TotalTooLarge,
     UnknownSku,
 )
-from api.instants import Instant
+from api.order_filters import FilterQuery
 from api.order_resource import OrderList, OrderResource
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
-from contracts.orders import Address, OrderStatus
-from contracts.text import Sku
-from database.orders import OrderFilter
+from contracts.orders import Address
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=GuardedRoute)
 
@@ -55,14 +53,9 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-class ListQuery(BaseModel, extra="forbid"):
+class ListQuery(FilterQuery):
     """How to narrow and page a list."""
 
-    status: OrderStatus | None = Field(default=None, description="only orders with this status")
-    created_after: Instant | None = Field(
-        default=None, description="only orders accepted later than this", examples=["2026-03-01T12:00:00Z"]
-    )
-    sku: Sku | None = Field(default=None, description="only orders with a line of this SKU", examples=["TEE-BLACK-M"])
     cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the page before")
     limit: int = Field(default=50, ge=1, le=100)
 
@@ -92,8 +85,7 @@ async def place_order(
 @requires(Scope.ORDERS_READ)
 async def list_orders(query: Annotated[ListQuery, Query()], caller: Caller, reader: Reader) -> Response:
     """List orders, newest first: the caller's own, or everybody's for an operator. Filters may be combined."""
-    wanted = OrderFilter(status=query.status, created_after=query.created_after, sku=query.sku)
-    return answer(await reader.list(caller, wanted, cursor=query.cursor, limit=query.limit))
+    return answer(await reader.list(caller, query.wanted, cursor=query.cursor, limit=query.limit))
 
 
 @router.get("/{order_id}", response_model=OrderResource, responses=problems(NotFound))

@@ -13,6 +13,7 @@ from api.account_keeping import AccountKeeper
 from api.inbound_receiving import InboundReceiver
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
+from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
@@ -27,6 +28,7 @@ from database.inbound import InboundRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
 from database.order_events import OrderEvents
+from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
@@ -42,6 +44,8 @@ from settings import (
 
 # A client waits for us: better a quick 503 than many attempts.
 TEMPORAL_RETRIES = RetryConfig(initial_interval_millis=50, max_elapsed_time_millis=2_000, max_retries=4)
+# Each export uses one while it reads a page.
+EXPORT_CONNECTIONS = 2
 MEMO_WARN_BYTES = 256 * 1024
 
 
@@ -53,6 +57,7 @@ class Services:
     placer: OrderPlacer
     commands: OrderCommands
     feed: OrderFeed
+    exporter: OrderExporter
     catalogue: Catalogue
     fraud: FraudRepository
     readiness: Readiness
@@ -64,13 +69,20 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
-    """Open one pool, one Temporal client and one feed. None needs what it connects to, so that may be away."""
+    """Open the pools, one Temporal client and one feed. None needs what it connects to, so that may be away."""
     database_url = DatabaseSettings().database_url.get_secret_value()
+    # The best plan of a list depends on how many orders a filter's very value leaves.
     engine = create_engine(
         database_url,
         connections=settings.api_database_connections,
         application_name="followthrough api",
-        # The best plan of a list depends on how many orders a filter's very value leaves.
+        plan_cache_mode="force_custom_plan",
+    )
+    # Of their own: however many exports there are, no other request waits for a connection because of them.
+    exporting = create_engine(
+        database_url,
+        connections=EXPORT_CONNECTIONS,
+        application_name="followthrough api: exports",
         plan_cache_mode="force_custom_plan",
     )
     # Its connection is kept for listening, and requests don't wait for it.
@@ -89,13 +101,16 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     )
     try:
         async with running_feed(OrderEvents(listening)) as feed:
-            yield _services(engine, client, feed, settings)
+            yield _services(engine, exporting, client, feed, settings)
     finally:
         await engine.dispose()
+        await exporting.dispose()
         await listening.dispose()
 
 
-def _services(engine: AsyncEngine, client: Client, feed: OrderFeed, settings: ApiSettings) -> Services:
+def _services(
+    engine: AsyncEngine, exporting: AsyncEngine, client: Client, feed: OrderFeed, settings: ApiSettings
+) -> Services:
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
     reader = OrderReader(repository, client)
@@ -104,6 +119,7 @@ def _services(engine: AsyncEngine, client: Client, feed: OrderFeed, settings: Ap
         placer=OrderPlacer(repository, client, reader, rules),
         commands=OrderCommands(reader),
         feed=feed,
+        exporter=OrderExporter(OrderRows(exporting)),
         catalogue=catalogue,
         fraud=FraudRepository(engine),
         readiness=Readiness(engine, client),

@@ -78,11 +78,16 @@ class Landmarks:
     middle: Position
 
 
-async def generate(connection: Connection, count: int, newest: datetime) -> Landmarks:
-    """Have exactly this many orders, one a second until `newest`."""
+async def generate_orders(connection: Connection, count: int, newest: datetime) -> None:
+    """Have exactly this many orders, one a second until `newest`, and nothing else about them."""
     await connection.execute(_EMPTY)
     await connection.execute("SELECT setseed(0.5)")
     await connection.execute(_ORDERS, count, newest - timedelta(seconds=count))
+
+
+async def generate(connection: Connection, count: int, newest: datetime) -> Landmarks:
+    """Have exactly this many orders, one a second until `newest`, with timelines and steps."""
+    await generate_orders(connection, count, newest)
     for statement in (_EVENTS, _STEPS):
         await connection.execute(statement)
     # As autovacuum does sooner or later. Without statistics Postgres guesses, and may read whole tables.

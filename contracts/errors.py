@@ -42,4 +42,5 @@ class ErrorCode(StrEnum):
     JOB_OVER = "job_over"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    TOO_MANY_EXPORTS = "too_many_exports"
     INTERNAL_ERROR = "internal_error"

@@ -72,6 +72,29 @@ class OrderFilter:
     sku: str | None = None
 
 
+def listed(
+    query: Select[Any], wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int | None
+) -> Select[Any]:
+    """A query of `orders` for at most `limit` that fit, newest first; of every customer when `customer_id` is None."""
+    # Where each order stands in the list; an index in that order is walked until the page is full.
+    places: FromClause = orders
+    if wanted.sku is not None:
+        with_sku = select(order_skus.c.created_at, order_skus.c.order_id.label("id")).where(
+            order_skus.c.sku == wanted.sku
+        )
+        found = with_sku.subquery()
+        query = query.join(found, found.c.id == orders.c.id)
+        if wanted.status is None and customer_id is None:
+            places = found
+    if wanted.created_after is not None:
+        query = query.where(places.c.created_at > wanted.created_after)
+    if wanted.status is not None:
+        query = query.where(orders.c.status == wanted.status)
+    if customer_id is not None:
+        query = query.where(orders.c.customer_id == customer_id)
+    return newest_first(query, places, after, limit)
+
+
 class OrderRepository:
     """Reads orders; the workflow's bookings write them (`database.books`)."""
 
@@ -95,24 +118,7 @@ class OrderRepository:
         self, wanted: OrderFilter, *, customer_id: str | None, after: Position | None, limit: int
     ) -> Sequence[Order]:
         """At most `limit` orders, newest first; of every customer when `customer_id` is None."""
-        query = select(orders)
-        # Where each order stands in the list; an index in that order is walked until the page is full.
-        places: FromClause = orders
-        if wanted.sku is not None:
-            with_sku = select(order_skus.c.created_at, order_skus.c.order_id.label("id")).where(
-                order_skus.c.sku == wanted.sku
-            )
-            found = with_sku.subquery()
-            query = query.join(found, found.c.id == orders.c.id)
-            if wanted.status is None and customer_id is None:
-                places = found
-        if wanted.created_after is not None:
-            query = query.where(places.c.created_at > wanted.created_after)
-        if wanted.status is not None:
-            query = query.where(orders.c.status == wanted.status)
-        if customer_id is not None:
-            query = query.where(orders.c.customer_id == customer_id)
-        query = newest_first(query, places, after, limit)
+        query = listed(select(orders), wanted, customer_id=customer_id, after=after, limit=limit)
         async with self._engine.connect() as connection:
             return [booked.order for booked in await self._load(connection, query)]
 

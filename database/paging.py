@@ -15,7 +15,7 @@ class Position:
     id: str
 
 
-def newest_first(query: Select[Any], table: FromClause, after: Position | None, limit: int) -> Select[Any]:
+def newest_first(query: Select[Any], table: FromClause, after: Position | None, limit: int | None) -> Select[Any]:
     """At most `limit` rows of the table, those behind `after`."""
     query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
     if after is not None:

@@ -61,6 +61,7 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
         "FOLLOWTHROUGH_JWKS_URL": home.jwks.as_uri(),
         "FOLLOWTHROUGH_CONFIRMATION_SECRET": secrets.confirmation_secret,
         "FOLLOWTHROUGH_SESSION_SECRET": secrets.session_secret,
+        "FOLLOWTHROUGH_OBJECT_STORE_URL": home.files.as_uri(),
         "FOLLOWTHROUGH_CONFIRMATION_URL": state.api_url and f"{state.api_url}/confirm",
     }
     if state.sandbox_url is not None:

@@ -83,6 +83,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.abspath(path))
         self.logs = self.path / "logs"
+        self.files = self.path / "files"
         self.sandbox = self.path / "sandbox"
         self.temporal = self.path / "temporal"
         self.postgres = self.path / "postgres"
@@ -103,7 +104,7 @@ class Home:
             if not self.path.exists():
                 self.path.mkdir(parents=True)
                 self.path.chmod(PASSABLE_FOLDER)
-            for folder in (self.logs, self.sandbox, self.temporal):
+            for folder in (self.files, self.logs, self.sandbox, self.temporal):
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         except OSError as error:
             raise StackError(

@@ -114,8 +114,13 @@ async def _narrow_socket(caller: Caller) -> socket.socket:
 
 async def raw_stream(caller: Caller, order_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A stream whose client takes next to nothing by itself: what is not read stays with the server."""
+    return await raw_get(caller, f"/v1/orders/{order_id}/events")
+
+
+async def raw_get(caller: Caller, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """An answer's body, whose client takes next to nothing by itself."""
     reader, writer = await asyncio.open_connection(sock=await _narrow_socket(caller), limit=4_096)
-    lines = [f"GET /v1/orders/{order_id}/events HTTP/1.1", "Host: test"]
+    lines = [f"GET {path} HTTP/1.1", "Host: test"]
     lines += [f"{name}: {value}" for name, value in caller.headers.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     await reader.readuntil(b"\r\n\r\n")

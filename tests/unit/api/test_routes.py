@@ -99,7 +99,7 @@ async def test_every_operation_shows_its_body_its_answer_and_its_problems(app: F
             assert operation["summary"], where
             for status, response in operation["responses"].items():
                 kinds = set(response.get("content", ()))
-                known = {"application/json", "application/problem+json", "text/event-stream"}
+                known = {"application/json", "application/problem+json", "text/event-stream", "text/csv"}
                 assert kinds <= known, f"{where} {status}"
                 assert bool(kinds) == (status != "204"), f"{where} {status}"
             if path in OPEN_PATHS and method == "post":

@@ -249,7 +249,16 @@ def test_every_home_and_ledger_is_in_a_folder_that_can_be_written_to(services: S
         for path in (word for word in service["command"] if word.startswith("/")):
             assert any(Path(path).is_relative_to(place) for place in writable), f"{name}: {path}"
     # The key that signs tokens is made in one container and used in another.
-    assert services["signing-key"]["volumes"] == services["api"]["volumes"]
+    assert set(services["signing-key"]["volumes"]) <= set(services["api"]["volumes"])
+
+
+def test_the_api_and_the_worker_keep_files_in_one_place_that_lasts(
+    services: Services, environments: Environments
+) -> None:
+    urls = {environments[name]["FOLLOWTHROUGH_OBJECT_STORE_URL"] for name in ("api", "worker")}
+    (mount,) = set(services["api"]["volumes"]) & set(services["worker"]["volumes"])
+
+    assert urls == {f"file://{mount.partition(':')[2]}"}
 
 
 def test_the_image_is_built_from_our_dockerfile(root: Path, services: Services) -> None:
