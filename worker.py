@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,14 @@ import uvloop
 from temporalio.client import Client
 from temporalio.common import MetricMeter
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -131,7 +139,12 @@ async def _main() -> None:
 
 def _runtime(settings: WorkerSettings) -> Runtime:
     metrics = PrometheusConfig(bind_address=f"{settings.metrics_host}:{settings.worker_metrics_port}")
-    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+    # The SDK's core would write lines of its own, which no reader of ours expects.
+    log_lines = LoggingConfig(
+        TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(logging.getLogger("temporalio.core")),
+    )
+    return Runtime(telemetry=TelemetryConfig(logging=log_lines, metrics=metrics))
 
 
 async def _connect(runtime: Runtime) -> Client:

@@ -151,7 +151,8 @@ class Progress(BaseModel, frozen=True):
         told = self.fulfilments or (self._only_fulfilment(order),)
         fulfilments = {one.number: one for one in (*order.fulfilments, *told)}
         steps = {(step.name, step.fulfilment): step for step in (*order.steps, *self.steps)}
-        return {"fulfilments": tuple(fulfilments.values()), "steps": tuple(steps.values())}
+        in_order = sorted(steps.values(), key=lambda step: (step.begun_at, step.fulfilment, step.name))
+        return {"fulfilments": tuple(fulfilments.values()), "steps": tuple(in_order)}
 
     def goes_forward(self, fulfilment: int) -> bool:
         """Whether a fulfilment is still to be sent."""
