@@ -33,7 +33,7 @@ demo: runnable
 	@$(BIN)/followthrough demo
 
 test: setup
-	@$(BIN)/pytest --ignore=tests/chaos
+	@$(BIN)/pytest --ignore=tests/chaos -m "not outage"
 
 up: runnable
 	@$(BIN)/followthrough up
@@ -50,3 +50,4 @@ bench: runnable
 
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos
+	@$(BIN)/pytest --ignore=tests/chaos -m outage

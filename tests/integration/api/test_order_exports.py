@@ -17,6 +17,8 @@ from tests.shop import Shop
 from tests.stack_session import RunningStack
 from tests.watching import ApiLog, metric, raw_get, reset
 
+pytestmark = pytest.mark.outage
+
 EXPORTS = "followthrough_order_exports"
 PATH = "/v1/orders.csv"
 # More than the buffers of a connection hold: about 9 MB.

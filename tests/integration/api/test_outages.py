@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from database.engine import create_engine
@@ -17,6 +18,8 @@ from tests.accounts import new_address, token_in
 from tests.inbound_events import dispute, encoded, payment_event, stripe_headers
 from tests.integration.api.breaking import family, frozen, readiness, until_ready
 from tests.stack_session import RunningStack
+
+pytestmark = pytest.mark.outage
 
 SKU = "TEE-BLACK-M"
 

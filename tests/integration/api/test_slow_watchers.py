@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 
+import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller
@@ -11,6 +12,8 @@ from tests.long_orders import DETAIL, EVENTS, long_order
 from tests.shop import Shop
 from tests.stack_session import RunningStack
 from tests.watching import DROPPED, WATCHERS, ApiLog, Entry, all_events, idle_live, live, metric, raw_stream
+
+pytestmark = pytest.mark.outage
 
 
 async def until_dropped(stack: RunningStack, dropped: float, watchers: float) -> None:

@@ -3,12 +3,16 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller
 from tests.integration.api.breaking import family
 from tests.many_orders import many_orders
 from tests.shop import open_shop
 from tests.stack_session import RunningStack
 from tests.watching import ApiLog, metric, raw_get
+
+pytestmark = pytest.mark.outage
 
 STOPPED_WITHIN_S = 5.0
 

@@ -19,6 +19,8 @@ from tests.shop import open_shop
 from tests.stack_session import RunningStack
 from tests.watching import ApiLog, all_events, all_messages, entries_of, idle_live, live, raw_stream, watching
 
+pytestmark = pytest.mark.outage
+
 TEE = "TEE-BLACK-M"
 BIKE = "BIKE-CITY"
 STOPPED_WITHIN_S = 3.0
