@@ -126,6 +126,7 @@ async def test_a_stream_ends_with_the_token_that_opened_it(stack: RunningStack, 
     await customer.post(f"/v1/orders/{placed['id']}/cancel")
 
 
+@pytest.mark.outage
 async def test_a_silent_stream_shows_every_15_s_that_it_lives(customer: Caller) -> None:
     placed = await customer.placed(sku=BIKE, quantity=1)
 

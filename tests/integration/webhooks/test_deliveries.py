@@ -75,6 +75,7 @@ async def test_no_answer_is_a_failure_told_without_the_url(shop: Shop) -> None:
     assert delivery.error == "the connection failed: Connection refused"
 
 
+@pytest.mark.outage
 async def test_a_receiver_has_twenty_seconds(shop: Shop) -> None:
     async with hook() as receiver:
         receiver.answering.clear()
