@@ -17,9 +17,9 @@ from tests.providers_ledger import Effects
 from tests.shop import ADA, POLL_S, Evidence, Shop, ShopOrder, Stock
 
 PLANS = 440
-AT_ONCE = 40
+AT_ONCE = 28
 EACH_WITHIN_S = 60
-ALL_WITHIN_S = 150
+ALL_WITHIN_S = 240
 EXAMPLES = 300
 
 AMOUNT = 1_999
