@@ -32,14 +32,11 @@ from contracts.ids import order_id_for, order_workflow_id
 from contracts.money import MAX_AMOUNT, Money
 from contracts.orders import Address, Order, OrderRules, OrderStatus, PlaceOrder
 from database.orders import OrderRepository
+from workflows.order_file import ORDER_STATUS, ORDER_TOTAL, TASK_TIMEOUT
 from workflows.orders import OrderWorkflow
 
 START_WITHIN_S = 5.0
-# After a kill of the worker its tasks go to the next one this soon.
-TASK_TIMEOUT = timedelta(seconds=2)
 CUSTOMER_ID = SearchAttributeKey.for_keyword("CustomerId")
-ORDER_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
-ORDER_TOTAL = SearchAttributeKey.for_int("OrderTotal")
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from contracts.failures import Failure, FailureCode
 from contracts.fulfilments import Fulfilment, FulfilmentStatus
 from contracts.orders import OrderStatus
 from contracts.providers import CancelShipmentRequest, ChargeRequest, Parcel, RefundRequest, ShipRequest
-from contracts.steps import StepName, StepOutcome
+from contracts.steps import StepName, StepOutcome, outcome_of
 from workflows.calls import GaveUp, Refused, Stopped
 from workflows.order_file import OrderFile
 
@@ -202,7 +202,7 @@ class FulfilmentProcess:
         return "the order" if len(self.file.order.fulfilments) == 1 else f"fulfilment {self.number}"
 
     def outcome(self, name: StepName) -> StepOutcome | None:
-        return self.file.outcome(name, self.number)
+        return outcome_of(self.file.order.steps, name, self.number)
 
     def reference(self, name: StepName) -> str:
         step = self.file.order.step(name, self.number)

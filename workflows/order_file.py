@@ -16,14 +16,14 @@ from contracts.ids import fulfilment_id, shipment_workflow_id
 from contracts.orders import Order, OrderStatus, PlaceOrder
 from contracts.providers import ProviderRequest
 from contracts.shipments import FollowShipment, ShipmentRules
-from contracts.steps import StepName, StepOutcome
+from contracts.steps import StepName
 from workflows.calls import Refused, book, call_provider
 from workflows.shipments import ShipmentWorkflow
 
 ORDER_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
+ORDER_TOTAL = SearchAttributeKey.for_int("OrderTotal")
 # After a kill of the worker its tasks go to the next one this soon.
 TASK_TIMEOUT = timedelta(seconds=2)
-ORDER_TOTAL = SearchAttributeKey.for_int("OrderTotal")
 
 
 class OrderFile:
@@ -125,10 +125,6 @@ class OrderFile:
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 static_summary=f"{ship.reference} of {self.order.customer_id}",
             )
-
-    def outcome(self, name: StepName, fulfilment: int) -> StepOutcome | None:
-        step = self.order.step(name, fulfilment)
-        return step.outcome if step else None
 
     def is_unsettled(self, name: StepName, fulfilment: int) -> bool:
         """Whether a call was announced and its outcome is not known."""

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 from activities.shipments import ShipmentActivities
@@ -21,6 +20,7 @@ from contracts.shipments import (
     ShipmentStatus,
     TrackingStep,
 )
+from workflows.calls import BOOKS_RETRIES, BOOKS_TRY, HEARTBEAT_TIMEOUT, PROVIDER_RETRIES, PROVIDER_TRY
 
 Input = TypeVar("Input")
 Result = TypeVar("Result")
@@ -28,13 +28,7 @@ Result = TypeVar("Result")
 # docs/orders.md gives the reason of each number.
 # Over before the SDK renews the workflow task (docs/decisions/local-tries-and-renewed-tasks.md).
 BOOKS_LOCAL_TRY = timedelta(seconds=1.5)
-BOOKS_TRY = timedelta(seconds=5)
-BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
-POLL_TRY = timedelta(seconds=20)
 POLL_WINDOW = timedelta(minutes=10)
-# For attempts that were lost; those that end say themselves when the next is due.
-POLL_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=30))
-HEARTBEAT_TIMEOUT = timedelta(seconds=2)
 
 
 @workflow.defn(name="Shipment")
@@ -97,10 +91,10 @@ class ShipmentWorkflow:
             ShipmentActivities.poll_shipment,
             self.check,
             task_queue=queues.CARRIER,
-            start_to_close_timeout=POLL_TRY,
+            start_to_close_timeout=PROVIDER_TRY,
             schedule_to_close_timeout=POLL_WINDOW,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=POLL_RETRIES,
+            retry_policy=PROVIDER_RETRIES,
             summary="ask the carrier",
         )
         await workflow.wait_condition(lambda: poll.done() or self.has_news)
