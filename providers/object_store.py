@@ -132,10 +132,12 @@ class ObjectStore:
                 for found in page:
                     yield Listed(found["path"], found["size"], found["last_modified"])
 
-    async def delete_below(self, prefix: str) -> None:
-        """Delete every object below a prefix, which ends where a `/` is."""
-        for key in [found.key async for found in self.list(prefix)]:
+    async def delete_below(self, prefix: str) -> int:
+        """Delete every object below a prefix, which ends where a `/` is. Returns how many there were."""
+        keys = [found.key async for found in self.list(prefix)]
+        for key in keys:
             await self.delete(key)
+        return len(keys)
 
     async def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no trouble."""
