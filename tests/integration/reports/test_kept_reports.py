@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -252,15 +251,35 @@ async def expire(shop: Shop, report: Json) -> None:
 
 
 @asynccontextmanager
-async def application(stack: RunningStack, **variables: str) -> AsyncIterator[FastAPI]:
-    """The API in this process, on the stack's Postgres and Temporal."""
-    home = Home(stack.home)
+async def elsewhere(stack: RunningStack, owner: Caller, **variables: str) -> AsyncIterator[Caller]:
+    """The owner at an API in this process, which is the stack's but for these variables."""
+    stacks = joined_to(Home(stack.home), clean_environment())
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in {**joined_to(home, clean_environment()), **variables}.items():
+        for name, value in {**stacks, "FOLLOWTHROUGH_API_METRICS_PORT": "0", **variables}.items():
             environment.setenv(name, value)
-        created = create_app()
-        async with created.router.lifespan_context(created):
-            yield created
+        app = create_app()
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as http,
+        ):
+            yield Caller(http, stack, owner.subject, "reports:write")
+
+
+async def test_while_temporal_is_away_reports_are_accepted_shown_and_downloaded(
+    stack: RunningStack, reports: ReportRepository, owner: Caller
+) -> None:
+    done, waiting = await written(owner), await postponed(reports, owner)
+
+    async with elsewhere(stack, owner, TEMPORAL_ADDRESS="127.0.0.1:9") as there:
+        new = await accepted(there)
+        shown = await read(there, waiting)
+        finished = await read(there, done)
+        answer = await download(there, done)
+
+    assert (shown["status"], shown["stale"]) == ("scheduled", True)
+    assert (finished["status"], finished["stale"]) == ("succeeded", False)
+    assert answer.status_code == 200
+    assert not (await until(owner, new, "succeeded"))["stale"]
 
 
 async def test_a_file_in_a_bucket_is_downloaded_there_by_a_url_that_is_good_for_a_minute(
@@ -269,17 +288,12 @@ async def test_a_file_in_a_bucket_is_downloaded_there_by_a_url_that_is_good_for_
     done = await written(owner)
     bucket = {
         "FOLLOWTHROUGH_OBJECT_STORE_URL": "s3://bucket/prefix",
-        "FOLLOWTHROUGH_API_METRICS_PORT": "0",
         "AWS_ENDPOINT_URL": "https://s3.example",
         "AWS_ACCESS_KEY_ID": "an-id",
         "AWS_SECRET_ACCESS_KEY": "a-secret",
     }
 
-    async with (
-        application(stack, **bucket) as app,
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as http,
-    ):
-        there = Caller(http, stack, owner.subject, "reports:write")
+    async with elsewhere(stack, owner, **bucket) as there:
         answer = await download(there, done)
         known = await download(there, done, **{"If-None-Match": f'"{done["sha256"]}"'})
 
