@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -116,6 +117,10 @@ SHIPMENTS_CACHED = 100
 # Each has some 20 MB in memory, and keeps a connection to Postgres busy.
 REPORTS_AT_ONCE = 2
 
+# In glibc's malloc.h.
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 128 * 1024
+
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
 log = structlog.get_logger()
@@ -123,8 +128,18 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; running activities then get a moment to finish."""
+    _hand_back_large_blocks()
     configure_logging("worker")
     uvloop.run(_main())
+
+
+def _hand_back_large_blocks() -> None:
+    """Have glibc give large blocks back to the system whenever they are freed.
+
+    Left alone it keeps them after the first ones, and a worker that has written a report stays 10 MB larger.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 async def _main() -> None:
