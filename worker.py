@@ -114,7 +114,7 @@ MAILS_AT_ONCE = 10
 WEBHOOKS_AT_ONCE = 500
 # They wait for hours and have short histories: not worth the memory of the usual thousand.
 SHIPMENTS_CACHED = 100
-# Each has some 20 MB in memory, and keeps a connection to Postgres busy.
+# Each has up to 10 MB in memory, and keeps a connection to Postgres busy.
 REPORTS_AT_ONCE = 2
 
 # In glibc's malloc.h.
