@@ -116,6 +116,14 @@ class S3Settings(BaseSettings):
     secret_access_key: SecretStr | None = None
     session_token: SecretStr | None = None
 
+    @property
+    def revealed(self) -> Mapping[str, str | None]:
+        """Each of them by its name, secrets as they are."""
+        values = dict(self)
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
+        }
+
 
 class WorkerSettings(BaseSettings):
     """The worker process and the providers its activities call."""

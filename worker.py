@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -37,8 +38,9 @@ from activities.email.messages import AccountMailWriter
 from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
-from activities.jobs.functions import JOB_FUNCTIONS
+from activities.jobs.functions import job_functions
 from activities.jobs.registry import queues_of, rate_limit_of
+from activities.jobs.reports import ReportJobs
 from activities.jobs.runs import JobBooks
 from activities.jobs.settling import JobSettler
 from activities.jobs.starting import JobStarts
@@ -48,6 +50,7 @@ from activities.outbox_relay import OutboxRelay, in_turn
 from activities.payment_events import PaymentEvents
 from activities.payments import PaymentActivities
 from activities.provider_calls import ProviderCaller
+from activities.reports.orders import OrdersReportWriter
 from activities.shipments import ShipmentActivities
 from activities.shipping import ShippingActivities
 from activities.webhook_fan_out import WebhookFanOut
@@ -63,8 +66,10 @@ from database.engine import create_engine
 from database.inbound import InboundRepository
 from database.job_runs import JobRuns
 from database.mails import MailRepository
+from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.outbox import Outbox
+from database.reports import ReportRepository
 from database.shipments import ShipmentRepository
 from database.webhook_attempts import AttemptRepository
 from database.webhook_deliveries import DeliveryRepository
@@ -72,6 +77,7 @@ from database.webhook_endpoints import EndpointRepository
 from logs import configure_logging
 from providers.carrier import Carrier
 from providers.email import Mailer, SmtpServer
+from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.payments import PaymentProvider
 from providers.webhook_sender import WebhookSender
 from providers.webhook_urls import WebhookUrlPolicy
@@ -80,7 +86,9 @@ from settings import (
     DatabaseSettings,
     JobSettings,
     MailSettings,
+    ObjectStoreSettings,
     ProviderCalls,
+    S3Settings,
     SmtpSecurity,
     TemporalSettings,
     WebhookSettings,
@@ -106,6 +114,12 @@ MAILS_AT_ONCE = 10
 WEBHOOKS_AT_ONCE = 500
 # They wait for hours and have short histories: not worth the memory of the usual thousand.
 SHIPMENTS_CACHED = 100
+# Each has up to 10 MB in memory, and keeps a connection to Postgres busy.
+REPORTS_AT_ONCE = 2
+
+# In glibc's malloc.h.
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 128 * 1024
 
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
@@ -114,8 +128,18 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; running activities then get a moment to finish."""
+    _hand_back_large_blocks()
     configure_logging("worker")
     uvloop.run(_main())
+
+
+def _hand_back_large_blocks() -> None:
+    """Have glibc give large blocks back to the system whenever they are freed.
+
+    Left alone it keeps them after the first ones, and a worker that has written a report stays 10 MB larger.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 async def _main() -> None:
@@ -221,6 +245,16 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         application_name="followthrough jobs",
     )
     job_runs = JobRuns(job_engine)
+    # Of their own: however long reports read, no job waits for a connection because of them.
+    report_engine = create_engine(
+        DatabaseSettings().database_url.get_secret_value(),
+        connections=REPORTS_AT_ONCE,
+        application_name="followthrough reports",
+        plan_cache_mode="force_custom_plan",
+    )
+    jobs = job_functions(
+        ReportJobs(ReportRepository(report_engine), OrdersReportWriter(OrderRows(report_engine), _object_store()))
+    )
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
@@ -264,6 +298,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         running.push_async_callback(webhook_engine.dispose)
         running.push_async_callback(relay_engine.dispose)
         running.push_async_callback(job_engine.dispose)
+        running.push_async_callback(report_engine.dispose)
         threads = running.enter_context(ThreadPoolExecutor(job_settings.at_once * len(queues_of())))
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
@@ -311,10 +346,10 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
             *(
                 polling(
                     task_queue=queue,
-                    activities=JOB_FUNCTIONS,
+                    activities=jobs,
                     interceptors=[*INTERCEPTORS, JobBooks(job_runs)],
                     activity_executor=threads,
-                    max_concurrent_activities=job_settings.at_once,
+                    max_concurrent_activities=REPORTS_AT_ONCE if queue == queues.REPORTS else job_settings.at_once,
                     max_task_queue_activities_per_second=rate_limit_of(queue),
                 )
                 for queue in queues_of()
@@ -349,6 +384,10 @@ def _mailer() -> Mailer:
             timeout_s=settings.smtp_timeout_s,
         )
     )
+
+
+def _object_store() -> ObjectStore:
+    return open_object_store(ObjectStoreSettings().object_store_url, S3Access(**S3Settings().revealed))
 
 
 def _webhook_sender() -> WebhookSender:

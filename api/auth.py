@@ -24,6 +24,7 @@ class Scope(StrEnum):
     ORDERS_READ = "orders:read"
     ORDERS_WRITE = "orders:write"
     JOBS_WRITE = "jobs:write"
+    REPORTS_WRITE = "reports:write"
     WEBHOOKS_WRITE = "webhooks:write"
     OPERATOR = "operator"
 

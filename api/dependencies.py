@@ -17,9 +17,11 @@ from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
+from api.report_downloads import ReportDownloads
+from api.report_keeping import ReportKeeper
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
-from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id, is_job_id
+from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id, is_job_id, is_report_id
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
 
@@ -117,6 +119,15 @@ async def _job_id(
     return job_id
 
 
+async def _report_id(
+    report_id: Annotated[str, Path(examples=["rpt_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the report's id")],
+) -> str:
+    """What is not an id names no report."""
+    if not is_report_id(report_id):
+        raise NotFound
+    return report_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -131,6 +142,14 @@ async def _webhooks(request: Request) -> WebhookKeeper:
 
 async def _jobs(request: Request) -> JobKeeper:
     return _services(request).jobs
+
+
+async def _reports(request: Request) -> ReportKeeper:
+    return _services(request).reports
+
+
+async def _downloads(request: Request) -> ReportDownloads:
+    return _services(request).downloads
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:
@@ -178,6 +197,9 @@ DeliveryIdInPath = Annotated[str, Depends(_delivery_id)]
 Webhooks = Annotated[WebhookKeeper, Depends(_webhooks)]
 JobIdInPath = Annotated[str, Depends(_job_id)]
 Jobs = Annotated[JobKeeper, Depends(_jobs)]
+ReportIdInPath = Annotated[str, Depends(_report_id)]
+Reports = Annotated[ReportKeeper, Depends(_reports)]
+Downloads = Annotated[ReportDownloads, Depends(_downloads)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]

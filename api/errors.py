@@ -197,6 +197,14 @@ class JobOver(Problem):
     status, code, title = 409, ErrorCode.JOB_OVER, "The job is over"
 
 
+class ReportNotReady(Problem):
+    status, code, title = 409, ErrorCode.REPORT_NOT_READY, "The report has no file"
+
+
+class RangeNotSatisfiable(Problem):
+    status, code, title = 416, ErrorCode.RANGE_NOT_SATISFIABLE, "The file has no such bytes"
+
+
 class TemporarilyUnavailable(Problem):
     status, code, title = 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "A part of the service does not answer"
 

@@ -19,7 +19,7 @@ from api.job_resource import JobList, JobResource, JobSummaryResource, LiveDetai
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import new_job_id
 from contracts.job_outcomes import error_of, outcome_of, progress_of
-from contracts.job_types import JOB_TYPES
+from contracts.job_types import OFFERED
 from contracts.jobs import Job, JobStatus, JobType
 from database.job_runs import JobRuns
 from database.jobs import JobRepository, KeyReused, WantedJob
@@ -180,9 +180,9 @@ async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDeta
 
 
 def _type_of(body: JobBody) -> JobType:
-    job_type = JOB_TYPES.get(body.type)
+    job_type = OFFERED.get(body.type)
     if job_type is None:
-        raise _invalid("type", f"must be one of {', '.join(sorted(JOB_TYPES))}")
+        raise _invalid("type", f"must be one of {', '.join(sorted(OFFERED))}")
     if body.queue is not None and body.queue not in job_type.allowed_queues:
         raise _invalid("queue", f"must be one of {', '.join(job_type.allowed_queues)}")
     return job_type

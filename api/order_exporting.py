@@ -3,30 +3,21 @@
 docs/decisions/exports-in-pages.md
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
-import structlog
-from starlette.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from api.connections import Connection
 from api.errors import TooManyExports
 from api.metrics import ORDER_EXPORTS
 from api.outages import asking_postgres
+from api.paced_answers import PacedAnswer
 from contracts.order_rows import OrderRow, as_csv, csv_header
 from database.order_rows import PAGE_ROWS, OrderRows, behind
 from database.orders import OrderFilter
 from database.paging import Position
 
 EXPORTS_AT_ONCE = 4
-# How long a client may take none of what is sent to it.
-READ_WITHIN_S = 10.0
-# How long an export may go on when the server shuts down.
-LEAVE_WITHIN_S = 3.0
-
-log = structlog.get_logger()
 
 
 class OrderExporter:
@@ -53,7 +44,7 @@ class OrderExporter:
             self._under_way -= 1
 
 
-class CsvExport(StreamingResponse):
+class CsvExport(PacedAnswer):
     """An answer that reads a page, sends it, and reads the next one when the client has room for it.
 
     Raises Unreachable and TooManyExports before it begins. Later on an outage breaks the connection, so that nobody
@@ -69,23 +60,10 @@ class CsvExport(StreamingResponse):
         self._customer_id = customer_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = Connection.of(scope)
-        later = asyncio.get_running_loop().call_later
-
-        def leave() -> None:
-            later(LEAVE_WITHIN_S, connection.abort)
-
-        async def bounded_send(message: Message) -> None:
-            timer = later(READ_WITHIN_S, _drop, connection)
-            try:
-                await send(message)
-            finally:
-                timer.cancel()
-
         # The place is held here and not in the generator, which nobody closes at once when the client has gone.
-        with self._exporter.place(), connection.leaving(leave):
+        with self._exporter.place():
             self.body_iterator = self._chunks(await self._page(after=None))
-            await super().__call__(scope, receive, bounded_send)
+            await super().__call__(scope, receive, send)
 
     async def _chunks(self, page: Sequence[OrderRow]) -> AsyncIterator[bytes]:
         yield csv_header() + as_csv(page)
@@ -97,8 +75,3 @@ class CsvExport(StreamingResponse):
             return await self._exporter.rows.page(
                 self._wanted, customer_id=self._customer_id, after=after, limit=PAGE_ROWS
             )
-
-
-def _drop(connection: Connection) -> None:
-    log.info("dropped an export whose client reads too slowly")
-    connection.abort()

@@ -18,6 +18,8 @@ from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
+from api.report_downloads import ReportDownloads
+from api.report_keeping import ReportKeeper
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
@@ -30,14 +32,18 @@ from database.jobs import JobRepository
 from database.order_events import OrderEvents
 from database.order_rows import OrderRows
 from database.orders import OrderRepository
+from database.reports import ReportRepository
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
     ApiSettings,
     ConfirmationSettings,
     DatabaseSettings,
+    ObjectStoreSettings,
     OrderSettings,
+    S3Settings,
     TemporalSettings,
     WebhookSettings,
 )
@@ -65,6 +71,8 @@ class Services:
     inbound: InboundReceiver
     webhooks: WebhookKeeper
     jobs: JobKeeper
+    reports: ReportKeeper
+    downloads: ReportDownloads
 
 
 @asynccontextmanager
@@ -114,6 +122,8 @@ def _services(
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
     reader = OrderReader(repository, client)
+    jobs = JobRepository(engine)
+    job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -134,8 +144,14 @@ def _services(
             carrier_secret=settings.carrier_webhook_secret,
         ),
         webhooks=WebhookKeeper(EndpointRepository(engine), DeliveryRepository(engine), _webhook_urls()),
-        jobs=JobKeeper(JobRepository(engine), JobRuns(engine), client),
+        jobs=job_keeper,
+        reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
+        downloads=ReportDownloads(_object_store()),
     )
+
+
+def _object_store() -> ObjectStore:
+    return open_object_store(ObjectStoreSettings().object_store_url, S3Access(**S3Settings().revealed))
 
 
 def _webhook_urls() -> WebhookUrlPolicy:

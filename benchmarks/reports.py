@@ -1,6 +1,6 @@
 """Exports begin at once, and reports of very many orders need little memory: `python -m benchmarks.reports`.
 
-Asks for `GET /v1/orders.csv` among 100,000 orders, and then writes reports of 1,000,000 in a process of their own.
+Asks for `GET /v1/orders.csv` among 100,000 orders, and then has reports of 1,000,000 written.
 Prints tables, writes JSON.
 """
 
@@ -17,9 +17,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
+import psutil
 import uvloop
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +29,6 @@ from rich.table import Table
 from api.order_exporting import EXPORTS_AT_ONCE
 from benchmarks.listed_orders import COMMON_SKU, COMMON_STATUS, LARGE_CUSTOMER, RARE_SKU, generate_orders
 from contracts.order_rows import RowFormat
-from contracts.reports import OrdersReport
 from database.transaction import Connection
 from stack.home import Home
 from stack.tokens import sign_token
@@ -45,7 +46,8 @@ EXPORTS: dict[str, tuple[str, dict[str, str]]] = {
 }
 RESULTS = Path(__file__).with_name("reports.json")
 FOLLOWTHROUGH = (sys.executable, "-m", "stack")
-REPORT_WRITER = (sys.executable, "-m", "benchmarks.report_writer")
+LOOK_EVERY_S, ASK_EVERY_S = 0.02, 0.5
+MIB = 1024 * 1024
 
 
 class Exports:
@@ -114,26 +116,45 @@ async def measure_exports(stack: Mapping[str, Any], home: Path) -> tuple[dict[st
     return found, lists
 
 
-def measure_reports(stack: Mapping[str, Any], folder: Path, orders: int) -> dict[str, Any]:
-    """Of all orders there are, in each format."""
-    found = {}
-    for written_as in RowFormat:
-        report = OrdersReport(
-            id=f"rep_{written_as}",
-            customer_id=None,
-            accepted_from=BEGINNING,
-            accepted_before=datetime.now(UTC),
-            format=written_as,
-        )
-        writing = subprocess.run(
-            [*REPORT_WRITER, folder.as_uri(), report.model_dump_json()],
-            env={**os.environ, "DATABASE_URL": stack["database_url"]},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        found[written_as.value] = json.loads(writing.stdout)
-        assert found[written_as.value]["rows"] == orders
+async def measure_reports(stack: Mapping[str, Any], home: Path, orders: int) -> dict[str, Any]:
+    """Of all orders there are, in each format, by the stack's worker."""
+    token = sign_token(Home(home), "bench-operator", ["operator", "reports:write"], 3_600)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=stack["api_url"], headers=headers, timeout=30) as http:
+        found = {}
+        for written_as in RowFormat:
+            found[written_as.value] = await measure_report(
+                http, psutil.Process(stack["processes"]["worker"]["pid"]), written_as
+            )
+            assert found[written_as.value]["rows"] == orders
     return found
+
+
+async def measure_report(http: httpx.AsyncClient, worker: psutil.Process, written_as: RowFormat) -> dict[str, float]:
+    """How long a report takes from its acceptance to its end, and how large the worker becomes."""
+    before = peak = worker.memory_info().rss
+    body = {"type": "orders", "from": BEGINNING.isoformat(), "to": datetime.now(UTC).isoformat(), "format": written_as}
+    asked_for = await http.post("/v1/reports", json=body, headers={"Idempotency-Key": uuid4().hex})
+    url = asked_for.raise_for_status().json()["links"]["self"]
+    began = asked_at = time.perf_counter()
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        peak = max(peak, worker.memory_info().rss)
+        if time.perf_counter() - asked_at > ASK_EVERY_S:
+            report = (await http.get(url)).raise_for_status().json()
+            asked_at = time.perf_counter()
+            if report["finished_at"]:
+                break
+    assert report["status"] == "succeeded"
+    took_s = asked_at - began
+    return {
+        "rows": report["rows"],
+        "mib": report["size"] / MIB,
+        "took_s": took_s,
+        "rows_per_s": report["rows"] / took_s,
+        "rss_before_mib": before / MIB,
+        "rss_peak_mib": peak / MIB,
+    }
 
 
 async def generated(connection: Connection, orders: int) -> None:
@@ -148,7 +169,7 @@ async def measure(home: Path, stack: Mapping[str, Any], orders: int) -> dict[str
         await generated(connection, EXPORTED_ORDERS)
         exports, lists = await measure_exports(stack, home)
         await generated(connection, orders)
-        reports = measure_reports(stack, home.parent / "files", orders)
+        reports = await measure_reports(stack, home, orders)
         return {"exports": exports, "lists": lists, "reports": reports}
     finally:
         await connection.close()
@@ -172,7 +193,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="followthrough-bench-") as folder:
         home = Path(folder) / "home"
         up = subprocess.run(
-            [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", str(home), "--without", "worker"],
+            [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", str(home)],
             stdout=subprocess.PIPE,
             check=True,
             env={**os.environ, "FOLLOWTHROUGH_RATE_LIMIT_PER_SECOND": "100000"},

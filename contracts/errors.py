@@ -40,6 +40,9 @@ class ErrorCode(StrEnum):
     # Jobs
     JOB_BEGAN = "job_began"
     JOB_OVER = "job_over"
+    # Reports
+    REPORT_NOT_READY = "report_not_ready"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     TOO_MANY_EXPORTS = "too_many_exports"

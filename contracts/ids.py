@@ -15,6 +15,7 @@ WarehouseId = Annotated[str, StringConstraints(pattern=r"^wh_[a-z0-9_]{1,60}$")]
 
 _ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
 _JOB_ID = re.compile(ID_PATTERN.format(prefix="job"))
+_REPORT_ID = re.compile(ID_PATTERN.format(prefix="rpt"))
 _ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))
 _DELIVERY_ID = re.compile(ID_PATTERN.format(prefix="whd"))
 # Any fixed UUID will do, but it must never change: order ids are derived under it.
@@ -102,3 +103,11 @@ def new_job_id() -> str:
 
 def is_job_id(text: str) -> bool:
     return _JOB_ID.fullmatch(text) is not None
+
+
+def new_report_id() -> str:
+    return f"rpt_{ULID()}"
+
+
+def is_report_id(text: str) -> bool:
+    return _REPORT_ID.fullmatch(text) is not None

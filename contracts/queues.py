@@ -11,4 +11,6 @@ JOBS = "jobs"
 # For jobs that come in thousands, so that they wait for each other and not everybody for them.
 JOBS_BULK = "jobs-bulk"
 FOR_JOBS = (JOBS, JOBS_BULK)
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS)
+# Each takes memory and Postgres for minutes: a worker runs few at once.
+REPORTS = "reports"
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS, REPORTS)

@@ -1,6 +1,6 @@
 """Jobs as their owners know them. A job and what has it begun are written in one transaction, as is each command."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.jobs import Job, JobStatus, JobSummary
+from contracts.jobs import DEFAULT_PRIORITY, Job, JobStatus, JobSummary
 from contracts.outbox import OutboxKind
 from database.outbox import put
 from database.paging import Position, newest_first
@@ -31,19 +31,25 @@ class KeyReused(Exception):
     """This subject used the idempotency key with another request before."""
 
 
-@dataclass(frozen=True)
-class WantedJob:
-    """A job as asked for; the hashes stand for its idempotency key and its request. No `run_at` means at once."""
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to be; its arguments are JSON. Neither `delay_s` nor `run_at` means at once."""
 
     id: str
     type: str
     subject: str
     arguments: str
     queue: str
-    priority: int
-    unique_key: str | None
-    delay_s: float | None
-    run_at: datetime | None
+    priority: int = DEFAULT_PRIORITY
+    unique_key: str | None = None
+    delay_s: float | None = None
+    run_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedJob(NewJob):
+    """A job as asked for; the hashes stand for its idempotency key and its request."""
+
     key_hash: str
     request_hash: str
 
@@ -80,8 +86,7 @@ class JobRepository:
             if claimed is None:
                 return await self._replay(connection, wanted)
             while True:
-                if inserted := await self._insert(connection, wanted):
-                    await self._put(connection, wanted.id, OutboxKind.JOB_ACCEPTED)
+                if inserted := await enqueue(connection, wanted):
                     return AcceptedJob(inserted, is_new=True, replayed=False)
                 # The one that stood in the way may be over by now.
                 if live := await self._live(connection, wanted):
@@ -91,32 +96,6 @@ class JobRepository:
                         .values(job_id=live.id)
                     )
                     return AcceptedJob(live, is_new=False, replayed=False)
-
-    async def _insert(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
-        """None when a job is live under the same unique key."""
-        run_at: Any = wanted.run_at
-        if run_at is None:
-            run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, wanted.delay_s or 0.0)
-        row = await connection.execute(
-            insert(jobs)
-            .values(
-                id=wanted.id,
-                type=wanted.type,
-                subject=wanted.subject,
-                arguments=wanted.arguments,
-                queue=wanted.queue,
-                priority=wanted.priority,
-                unique_key=wanted.unique_key,
-                status=JobStatus.SCHEDULED,
-                run_at=run_at,
-            )
-            .on_conflict_do_nothing(
-                index_elements=["subject", "type", "unique_key"], index_where=jobs.c.finished_at.is_(None)
-            )
-            .returning(*COLUMNS)
-        )
-        found = row.one_or_none()
-        return job_of(found) if found is not None else None
 
     async def _live(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
         query = select(*COLUMNS).where(
@@ -143,6 +122,13 @@ class JobRepository:
         async with self._engine.connect() as connection:
             found = (await connection.execute(select(*COLUMNS).where(jobs.c.id == job_id))).one_or_none()
         return job_of(found) if found is not None else None
+
+    async def summaries(self, job_ids: Sequence[str]) -> Mapping[str, JobSummary]:
+        """Those of these jobs that there are, by their ids."""
+        query = select(*_SUMMARY).where(jobs.c.id.in_(job_ids))
+        async with self._engine.connect() as connection:
+            found = [JobSummary.model_validate(row._mapping) for row in await connection.execute(query)]
+        return {summary.id: summary for summary in found}
 
     async def list(
         self,
@@ -189,7 +175,7 @@ class JobRepository:
             found = row.one_or_none()
             if found is None:
                 return None
-            await self._put(connection, job_id, OutboxKind.JOB_CANCELLED)
+            await _put(connection, job_id, OutboxKind.JOB_CANCELLED)
         return job_of(found)
 
     async def reschedule(self, job_id: str, *, delay_s: float | None, run_at: datetime | None) -> Job | None:
@@ -204,11 +190,42 @@ class JobRepository:
             found = row.one_or_none()
             if found is None:
                 return None
-            await self._put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
+            await _put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
         return job_of(found)
 
-    async def _put(self, connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
-        await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
+
+async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
+    """Accept a job as a part of the connection's transaction; None when one is live under the same unique key."""
+    run_at: Any = job.run_at
+    if run_at is None:
+        run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, job.delay_s or 0.0)
+    row = await connection.execute(
+        insert(jobs)
+        .values(
+            id=job.id,
+            type=job.type,
+            subject=job.subject,
+            arguments=job.arguments,
+            queue=job.queue,
+            priority=job.priority,
+            unique_key=job.unique_key,
+            status=JobStatus.SCHEDULED,
+            run_at=run_at,
+        )
+        .on_conflict_do_nothing(
+            index_elements=["subject", "type", "unique_key"], index_where=jobs.c.finished_at.is_(None)
+        )
+        .returning(*COLUMNS)
+    )
+    found = row.one_or_none()
+    if found is None:
+        return None
+    await _put(connection, job.id, OutboxKind.JOB_ACCEPTED)
+    return job_of(found)
+
+
+async def _put(connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
+    await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
 
 
 def job_of(row: Row[Any]) -> Job:

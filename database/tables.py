@@ -287,6 +287,35 @@ job_keys = Table(
     Column("created_at", INSTANT, nullable=False, server_default=func.now()),
 )
 
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("type", String(16), nullable=False),
+    Column("subject", Text, nullable=False, comment="who asked for it"),
+    Column("customer_id", Text, comment="whose orders; null: everybody's"),
+    Column("accepted_from", INSTANT, nullable=False),
+    Column("accepted_before", INSTANT, nullable=False),
+    Column("format", String(8), nullable=False),
+    Column("job_id", String(30), nullable=False, comment="that writes it"),
+    Column("key_hash", String(64), nullable=False, comment="of the Idempotency-Key"),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("key", Text, comment="of its file in the object store"),
+    Column("rows", BigInteger),
+    Column("size", BigInteger, comment="in bytes"),
+    Column("sha256", String(64)),
+    Column("written_at", INSTANT, comment="null: not yet; so are the columns of the file"),
+    Column("expires_at", INSTANT),
+    UniqueConstraint("subject", "key_hash"),
+    CheckConstraint(
+        "num_nulls(key, rows, size, sha256, written_at, expires_at) IN (0, 6)",
+        name="file",
+    ),
+    Index(None, "subject", "created_at", "id"),
+    Index(None, "created_at", "id"),
+)
+
 inbound_events = Table(
     "inbound_events",
     metadata,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PRIVATE_FOLDER = 0o700
 # What is read at once: a client who takes it slowly keeps no connection to the store open meanwhile.
 CHUNK_BYTES = 1024 * 1024
-# S3 wants the chunks of a stream to have at least 5 MiB; one at a time, so that little is held in memory.
-STREAMED_CHUNK_BYTES, STREAMED_CHUNKS = 5 * 1024 * 1024, 1
+# S3 wants the chunks of a stream to have at least 5 MiB.
+S3_CHUNK_BYTES = 5 * 1024 * 1024
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 
@@ -103,8 +103,9 @@ class ObjectStore:
                 self._store,
                 key,
                 counted(),
-                chunk_size=STREAMED_CHUNK_BYTES,
-                max_concurrency=STREAMED_CHUNKS,
+                chunk_size=CHUNK_BYTES if isinstance(self._store, LocalStore) else S3_CHUNK_BYTES,
+                # One at a time, so that little is held in memory.
+                max_concurrency=1,
             )
         return Written(size, digest.hexdigest())
 
@@ -132,10 +133,12 @@ class ObjectStore:
                 for found in page:
                     yield Listed(found["path"], found["size"], found["last_modified"])
 
-    async def delete_below(self, prefix: str) -> None:
-        """Delete every object below a prefix, which ends where a `/` is."""
-        for key in [found.key async for found in self.list(prefix)]:
+    async def delete_below(self, prefix: str) -> int:
+        """Delete every object below a prefix, which ends where a `/` is. Returns how many there were."""
+        keys = [found.key async for found in self.list(prefix)]
+        for key in keys:
             await self.delete(key)
+        return len(keys)
 
     async def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no trouble."""

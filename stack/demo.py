@@ -1,4 +1,4 @@
-"""`followthrough demo`: eight orders and a sign-up through the real stack, and the books checked at the end."""
+"""`followthrough demo`: eight orders, a sign-up, a job and a report through the real stack; the books are checked."""
 
 import asyncio
 import time
@@ -14,6 +14,7 @@ from temporalio.client import Client
 from contracts.ids import order_id_for, order_workflow_id
 from stack import launch
 from stack.demo_balance import balance, stock_of
+from stack.demo_jobs import ask_for_job, report, see_job_end
 from stack.demo_view import DemoView, open_view, print_places
 from stack.demo_welcome import welcome
 from stack.home import Home, State
@@ -111,7 +112,7 @@ class _Demo:
     async def play(self) -> list[str]:
         """Place the orders, follow them to their ends, and compare the books. Returns what was off."""
         async with (
-            self._api(CUSTOMER, "orders:write") as customer,
+            self._api(CUSTOMER, "orders:write", "jobs:write", "reports:write") as customer,
             self._api(OPERATOR, "operator") as operator,
             httpx.AsyncClient(base_url=str(self.state.sandbox_url)) as sandbox,
         ):
@@ -121,10 +122,13 @@ class _Demo:
             temporal = await Client.connect(
                 str(self.state.temporal_address), namespace=str(self.state.temporal_namespace)
             )
+            job = await ask_for_job(customer)
             with open_view(self.orders, self._web_ui_link) as view:
                 problems = await self._follow(customer, operator, sandbox, temporal, view)
             if self.state.smtp_address is not None:
                 problems += await welcome(str(self.state.api_url), sandbox)
+            problems += await see_job_end(customer, job)
+            problems += await report(customer, self.orders)
             ledger = (await sandbox.get("/ledger")).raise_for_status().json()
         after = await stock_of(str(self.state.database_url), self._skus)
         problems += balance(self.orders, ledger, before, after)
@@ -203,8 +207,8 @@ class _Demo:
         workflow = quote(order_workflow_id(order.id), safe="")
         return f"{self.state.temporal_ui_url}/namespaces/{self.state.temporal_namespace}/workflows/{workflow}"
 
-    def _api(self, subject: str, scope: str) -> httpx.AsyncClient:
-        token = sign_token(self.home, subject, [scope], 600)
+    def _api(self, subject: str, *scopes: str) -> httpx.AsyncClient:
+        token = sign_token(self.home, subject, scopes, 600)
         return httpx.AsyncClient(
             base_url=str(self.state.api_url), headers={"Authorization": f"Bearer {token}"}, timeout=10
         )

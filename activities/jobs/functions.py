@@ -5,6 +5,11 @@ from typing import Any
 
 from activities.jobs.diagnostics import echo
 from activities.jobs.registry import complete
+from activities.jobs.reports import ReportJobs
 
-JOB_FUNCTIONS: tuple[Callable[..., Any], ...] = (echo,)
-complete(JOB_FUNCTIONS)
+
+def job_functions(reports: ReportJobs) -> tuple[Callable[..., Any], ...]:
+    """Raises Misdeclared unless there is one for each job type."""
+    functions = (echo, reports.write_orders)
+    complete(functions)
+    return functions

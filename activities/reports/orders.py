@@ -11,7 +11,7 @@ from database.orders import OrderFilter
 from database.paging import Position
 from providers.object_store import ObjectNotFound, ObjectStore
 
-PART_ROWS = 5_000
+PART_ROWS = 2_000
 
 # Called with the rows that are stored, and those there were in all when it began.
 OnProgress = Callable[[int, int], None]

@@ -68,6 +68,10 @@ class Workers:
         """A worker that kills itself before or after it has written down how a job's attempt ended."""
         return await self._start({}, "-m", "tests.chaos.stopping_job_worker", str(self._home), moment)
 
+    async def start_holding_reports(self, parts: int) -> WorkerProcess:
+        """A worker whose reports stand still once they have this many parts."""
+        return await self._start({}, "-m", "tests.chaos.holding_report_worker", str(self._home), str(parts))
+
     async def end(self) -> None:
         for worker in self._started:
             await worker.kill()

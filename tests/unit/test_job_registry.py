@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from activities.jobs.functions import JOB_FUNCTIONS
+from activities.jobs.functions import job_functions
 from activities.jobs.registry import Misdeclared, complete, job, queues_of, rate_limit_of
+from activities.jobs.reports import ReportJobs
 from contracts import queues
 from contracts.job_types import JOB_TYPES
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
@@ -19,17 +21,25 @@ async def echo(arguments: EchoArguments) -> EchoResult:
     return EchoResult(message=arguments.message, attempt=1)
 
 
-def test_every_job_type_has_its_function() -> None:
-    complete(JOB_FUNCTIONS)
+@pytest.fixture
+def functions() -> Sequence[Callable[..., Any]]:
+    """Those that the worker runs; none of them is called here."""
+    return job_functions(object.__new__(ReportJobs))
 
 
-def test_a_type_without_a_function_and_a_function_without_a_type_are_refused() -> None:
+def test_every_job_type_has_its_function(functions: Sequence[Callable[..., Any]]) -> None:
+    assert [function.job_type for function in functions] == list(JOB_TYPES.values())  # type: ignore[attr-defined]
+
+
+def test_a_type_without_a_function_and_a_function_without_a_type_are_refused(
+    functions: Sequence[Callable[..., Any]],
+) -> None:
     with pytest.raises(Misdeclared, match="functions for"):
         complete((), JOB_TYPES)
     with pytest.raises(Misdeclared, match="functions for"):
-        complete(JOB_FUNCTIONS, {})
+        complete(functions, {})
     with pytest.raises(Misdeclared, match="functions for"):
-        complete((*JOB_FUNCTIONS, *JOB_FUNCTIONS))
+        complete((*functions, *functions))
     with pytest.raises(Misdeclared, match="@job"):
         complete((echo,))
 
@@ -67,6 +77,10 @@ def test_a_job_with_a_rate_limit_must_be_alone_on_its_queue() -> None:
     assert rate_limit_of("jobs-limited", job_types) == 5.0
     assert rate_limit_of(queues.JOBS, job_types) is None
     assert queues_of(job_types) == ("jobs-limited", *queues.FOR_JOBS)
+
+
+def test_a_job_that_is_not_offered_stays_on_its_queue() -> None:
+    assert replace(ECHO, queue="jobs-own", offered=False).allowed_queues == ("jobs-own",)
 
 
 def test_a_job_that_is_unique_by_what_its_arguments_lack_is_refused() -> None:

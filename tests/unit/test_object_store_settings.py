@@ -35,4 +35,6 @@ def test_keys_to_a_bucket_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.access_key_id == "an-id"
     assert settings.secret_access_key is not None
     assert settings.secret_access_key.get_secret_value() == "a-secret"
+    assert settings.revealed["secret_access_key"] == "a-secret"
+    assert settings.revealed["session_token"] == "a-secret-token"
     assert "secret" not in repr(settings).replace("secret_access_key", "")

@@ -1,5 +1,6 @@
 """`followthrough demo` is what a stranger sees first."""
 
+import re
 from pathlib import Path
 
 from tests.stack_session import followthrough, status
@@ -17,6 +18,9 @@ def test_the_demo_ends_well_and_leaves_nothing_running(tmp_path: Path) -> None:
         assert ending in done.stdout
     assert "Welcome! Please confirm your address" in done.stdout
     assert "is confirmed" in done.stdout
+    assert "and said 'said later'" in done.stdout
+    assert "A report of the orders: succeeded, 8/8" in done.stdout
+    assert re.search(r"Report rpt_\w{26}: 8 rows, \d+ bytes", done.stdout)
     assert all(process["pid"] is None for process in status(home)["processes"].values())
 
 

@@ -76,6 +76,7 @@ async def running_app(jwks: Path, **variables: str) -> AsyncIterator[FastAPI]:
         environment.setenv("DATABASE_URL", f"postgresql://nobody:none@{nowhere}/nothing")
         environment.setenv("TEMPORAL_ADDRESS", nowhere)
         environment.setenv("FOLLOWTHROUGH_JWKS_URL", jwks.as_uri())
+        environment.setenv("FOLLOWTHROUGH_OBJECT_STORE_URL", (jwks.parent / "files").as_uri())
         environment.setenv("FOLLOWTHROUGH_API_METRICS_PORT", "0")
         environment.setenv("FOLLOWTHROUGH_CONFIRMATION_SECRET", "0" * 32)
         environment.setenv("FOLLOWTHROUGH_SESSION_SECRET", "1" * 32)

@@ -13,6 +13,7 @@ BODY = {
     "payment_method": "pm_card_visa",
     "ship_to": {"name": "Ada", "line1": "12 Long St", "city": "Oslo", "postal_code": "0150", "country": "NO"},
 }
+REPORT = "/v1/reports/rpt_00000000000000000000000000"
 ORDER = f"/v1/orders/{order_id_for('ada', 'key')}"
 
 
@@ -37,6 +38,8 @@ async def test_it_is_alive_but_not_ready(http: httpx.AsyncClient) -> None:
         ("POST", f"/v1/admin{ORDER[3:]}/approve"),
         ("POST", f"/v1/admin{ORDER[3:]}/retry"),
         ("GET", "/v1/catalogue"),
+        ("GET", "/v1/reports"),
+        ("GET", f"{REPORT}/download"),
         ("GET", "/v1/admin/fraud"),
         ("DELETE", "/v1/admin/fraud/limit"),
     ],
