@@ -18,9 +18,11 @@ from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
 from api.readiness import Readiness
+from api.schedule_keeping import ScheduleKeeper
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
+from database.attention import AttentionRepository
 from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.fraud import FraudRepository
@@ -38,9 +40,11 @@ from settings import (
     ConfirmationSettings,
     DatabaseSettings,
     OrderSettings,
+    ScheduleSettings,
     TemporalSettings,
     WebhookSettings,
 )
+from workflows.schedules import schedules
 
 # A client waits for us: better a quick 503 than many attempts.
 TEMPORAL_RETRIES = RetryConfig(initial_interval_millis=50, max_elapsed_time_millis=2_000, max_retries=4)
@@ -65,6 +69,8 @@ class Services:
     inbound: InboundReceiver
     webhooks: WebhookKeeper
     jobs: JobKeeper
+    schedules: ScheduleKeeper
+    attention: AttentionRepository
 
 
 @asynccontextmanager
@@ -113,6 +119,7 @@ def _services(
 ) -> Services:
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
+    planned = ScheduleSettings()
     reader = OrderReader(repository, client)
     return Services(
         reader=reader,
@@ -135,6 +142,8 @@ def _services(
         ),
         webhooks=WebhookKeeper(EndpointRepository(engine), DeliveryRepository(engine), _webhook_urls()),
         jobs=JobKeeper(JobRepository(engine), JobRuns(engine), client),
+        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
+        attention=AttentionRepository(engine),
     )
 
 

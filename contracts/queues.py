@@ -7,8 +7,9 @@ ACCOUNTS = "accounts"
 MAIL = "mail"
 WEBHOOKS = "webhooks"
 SHIPMENTS = "shipments"
+SCHEDULES = "schedules"
 JOBS = "jobs"
 # For jobs that come in thousands, so that they wait for each other and not everybody for them.
 JOBS_BULK = "jobs-bulk"
 FOR_JOBS = (JOBS, JOBS_BULK)
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS)
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, *FOR_JOBS)

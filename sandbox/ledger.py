@@ -201,6 +201,19 @@ class Ledger:
         )
         return [_read(row["object"]) for row in rows]
 
+    def payment_intents_created(
+        self, since: int, until: int, *, behind: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """At most `limit` of those created in this time (seconds since the epoch), newest first, older than one."""
+        rows = self._database.execute(
+            "SELECT object FROM payment_intents WHERE json_extract(object, '$.created') >= :since "
+            "AND json_extract(object, '$.created') < :until "
+            "AND (:behind IS NULL OR number < (SELECT number FROM payment_intents WHERE id = :behind)) "
+            "ORDER BY number DESC LIMIT :limit",
+            {"since": since, "until": until, "behind": behind, "limit": limit},
+        )
+        return [_read(row["object"]) for row in rows]
+
     def add_refund(self, refund: Mapping[str, Any], key: str | None, order_id: str | None) -> None:
         self._database.execute(
             "INSERT INTO refunds (id, key, order_id, payment_intent, amount, status, object) "

@@ -61,6 +61,7 @@ class Payments:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/v1/payment_intents", self.charge, methods=["POST"]),
+            Route("/v1/payment_intents", self.payment_intents, methods=["GET"]),
             Route("/v1/payment_intents/search", self.search, methods=["GET"]),
             Route("/v1/payment_intents/{id}", self.payment_intent, methods=["GET"]),
             Route("/v1/refunds", self.refund, methods=["POST"]),
@@ -82,13 +83,40 @@ class Payments:
             matching = [intent for intent in intents if wanted.items() <= intent["metadata"].items()]
             return {
                 "object": "search_result",
-                "data": matching,
+                "data": self._expanded(request, matching),
                 "has_more": False,
                 "next_page": None,
                 "url": "/v1/payment_intents/search",
             }
 
         return self._look_up(request, found)
+
+    async def payment_intents(self, request: Request) -> Response:
+        """Those of every order, newest first, a page at a time: https://docs.stripe.com/api/pagination."""
+
+        def found(call: Call) -> dict[str, Any]:
+            page = stripe.page_of(request.query_params)
+            if page.starting_after is not None:
+                self._known_intent(call, page.starting_after)
+                call.order_id = None
+            intents = self.ledger.payment_intents_created(
+                page.since, page.until, behind=page.starting_after, limit=page.limit + 1
+            )
+            return {
+                "object": "list",
+                "data": self._expanded(request, intents[: page.limit]),
+                "has_more": len(intents) > page.limit,
+                "url": "/v1/payment_intents",
+            }
+
+        return self._look_up(request, found)
+
+    def _expanded(self, request: Request, intents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The intents, each with its charge in full when that was asked for."""
+        if stripe.expands(request.query_params, "data.latest_charge"):
+            for intent in intents:
+                intent["latest_charge"] = stripe.charge(intent, self.ledger.refunds(intent["id"]))
+        return intents
 
     async def payment_intent(self, request: Request) -> Response:
         def found(call: Call) -> dict[str, Any]:

@@ -76,4 +76,5 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
     if state.smtp_address is not None:
         known[SMTP_HOST], _, known[SMTP_PORT] = state.smtp_address.rpartition(":")
         known[SMTP_SECURITY] = "none"
+        known["FOLLOWTHROUGH_DIGEST_TO"] = "operators@followthrough.example"
     return {name: value for name, value in known.items() if value is not None}
