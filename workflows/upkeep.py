@@ -32,6 +32,8 @@ COMPARING_TRY = timedelta(minutes=4)
 DIGEST_TRY = timedelta(seconds=60)
 DIGEST_WITHIN = timedelta(hours=20)
 COMPARED = timedelta(hours=1)
+# What is not there yet is compared by the next run; a nominal time, without its fractions, is in the past.
+UNTIL_THE_NEXT = timedelta(minutes=5)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=4)
 DIGEST_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 
@@ -138,10 +140,10 @@ class ReconcilePaymentsWorkflow:
 
     @workflow.run
     async def run(self) -> Reconciled:
-        until = nominal_time()
+        at = nominal_time()
         return await do_alone(
             ReconciliationActivities.compare_payments,
-            Period(since=until - COMPARED, until=until),
+            Period(since=at - COMPARED, until=at + UNTIL_THE_NEXT),
             queue=queues.PAYMENTS,
             try_for=COMPARING_TRY,
         )

@@ -179,6 +179,58 @@ async def test_a_search_it_cannot_read_is_refused(sandbox: Sandbox, query: str) 
     assert error_of(response)["param"] == "query"
 
 
+async def test_all_payments_are_listed_newest_first_in_pages(sandbox: Sandbox, order_id: str) -> None:
+    made = [(await sandbox.charge(order_id, key=f"{order_id}/{number}")).json()["id"] for number in range(5)]
+
+    listed: list[Json] = []
+    query: dict[str, str] = {"limit": "2"}
+    while len(listed) < 5:
+        page = json_of(await sandbox.http.get("/payments/v1/payment_intents", params=query))
+        assert page["has_more"]
+        listed += page["data"]
+        query["starting_after"] = listed[-1]["id"]
+
+    assert [intent["id"] for intent in listed[:5]] == made[::-1]
+    created = listed[0]["created"]
+    whole = {"limit": "100", "created[gte]": str(created), "created[lt]": str(created + 1)}
+    within = json_of(await sandbox.http.get("/payments/v1/payment_intents", params=whole))
+    assert made[-1] in [intent["id"] for intent in within["data"]]
+    before = json_of(await sandbox.http.get("/payments/v1/payment_intents", params={"created[lt]": "1"}))
+    assert (before["data"], before["has_more"]) == ([], False)
+
+
+async def test_a_listed_payment_can_tell_how_much_of_it_was_given_back(sandbox: Sandbox, order_id: str) -> None:
+    intent = (await sandbox.charge(order_id)).json()
+    await sandbox.refund(order_id, intent["id"], amount="500")
+    expanded = {"expand[]": "data.latest_charge"}
+
+    listed = json_of(await sandbox.http.get("/payments/v1/payment_intents", params={"limit": "1", **expanded}))
+    query = {"query": f"metadata['order_id']:'{order_id}'", **expanded}
+    found = json_of(await sandbox.http.get("/payments/v1/payment_intents/search", params=query))
+
+    assert listed["data"] == found["data"]
+    charge = listed["data"][0]["latest_charge"]
+    assert (charge["id"], charge["amount"], charge["amount_refunded"]) == (intent["latest_charge"], 2000, 500)
+    assert not charge["refunded"]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"limit": "101"}, "limit"),
+        ({"limit": "few"}, "limit"),
+        ({"customer": "cus_1"}, "customer"),
+        ({"expand[]": "data.customer"}, "expand"),
+        ({"starting_after": "pi_unheard"}, "intent"),
+    ],
+)
+async def test_a_list_it_cannot_give_is_refused(sandbox: Sandbox, query: dict[str, str], param: str) -> None:
+    response = await sandbox.http.get("/payments/v1/payment_intents", params=query)
+
+    assert response.status_code in (400, 404)
+    assert error_of(response)["param"] == param
+
+
 async def test_an_unknown_url_is_an_error_in_stripes_shape(sandbox: Sandbox) -> None:
     response = await sandbox.http.get("/payments/v1/charges")
 
