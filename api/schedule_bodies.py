@@ -12,6 +12,7 @@ from contracts.text import Note
 
 MAX_BACKFILL = timedelta(days=31)
 MAX_BACKFILLED_RUNS = 500
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class PauseBody(Body, frozen=True):
@@ -45,13 +46,20 @@ class BackfillBody(Body):
     until: Instant = Field(alias="to")
     overlap: Overlap = Overlap.BUFFER_ALL
 
+    @field_validator("since")
+    @classmethod
+    def _is_of_our_time(cls, since: datetime) -> datetime:
+        if since < EARLIEST:
+            raise ValueError(f"must not be before {EARLIEST.year}")
+        return since
+
     @field_validator("until")
     @classmethod
     def _is_bounded(cls, until: datetime, others: ValidationInfo) -> datetime:
-        since = others.data.get("since", until - MAX_BACKFILL)
-        if not since < until:
+        since = others.data.get("since")
+        if since is not None and not since < until:
             raise ValueError("must be after from")
-        if until - since > MAX_BACKFILL:
+        if since is not None and until - since > MAX_BACKFILL:
             raise ValueError(f"must be at most {MAX_BACKFILL.days} days after from")
         if until > datetime.now(UTC):
             raise ValueError("must not be in the future")

@@ -5,14 +5,13 @@ from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, Field
-from temporalio.client import ScheduleDescription, ScheduleOverlapPolicy, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import ScheduleDescription, WorkflowExecution, WorkflowExecutionStatus
 
 from workflows.schedules import DeclaredSchedule
 from workflows.upkeep import NOMINAL_TIME, SUMMARY
 
 SHOWN_TIMES = 5
 MISSING = "missing"
-NOT_DECLARED = "not_declared"
 
 
 class RunOutcome(StrEnum):
@@ -94,7 +93,7 @@ class ScheduleResource(BaseModel, frozen=True):
             when=declared.when,
             paused=found.schedule.state.paused if found else False,
             note=found.schedule.state.note if found else None,
-            overlap=word_of(declared.overlap),
+            overlap=declared.overlap.name.lower(),
             catch_up_s=int(declared.catch_up.total_seconds()),
             jitter_s=int(declared.jitter.total_seconds()),
             run_within_s=int(declared.run_within.total_seconds()),
@@ -109,7 +108,3 @@ class ScheduleList(BaseModel, frozen=True):
 
     items: tuple[ScheduleResource, ...]
     not_declared: tuple[str, ...]
-
-
-def word_of(overlap: ScheduleOverlapPolicy) -> str:
-    return overlap.name.lower()

@@ -108,6 +108,7 @@ NOW = "2026-02-01T00:00:00Z"
     [
         (QUIET, {"to": NOW}, "from", "Field required"),
         (QUIET, {"from": NOW, "to": "yesterday"}, "to", "must be an RFC 3339 time"),
+        (QUIET, {"from": "0001-01-01T00:00:00Z", "to": "0001-01-01T00:00:00Z"}, "from", "must not be before 2000"),
         (QUIET, {"from": NOW, "to": NOW}, "to", "must be after from"),
         (QUIET, {"from": NOW, "to": "2026-03-05T00:00:00Z"}, "to", "must be at most 31 days after from"),
         (QUIET, {"from": NOW, "to": "2026-02-01T01:00:00Z"}, "from", "must be 1 to 500 runs"),
