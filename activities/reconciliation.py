@@ -43,49 +43,56 @@ class ReconciliationActivities:
         """
         try:
             seen, differences = await self._what_was_charged(period)
-            more, further = await self._what_was_closed(period, seen)
+            differences += await self._what_was_given_back(period, seen)
+            differences += await self._what_was_closed(period, seen)
         except ProviderFailed as error:
             raise try_again(error, "provider_failed", error.retry_after_s) from error
         except ProviderSilent as error:
             raise try_again(error, "provider_silent") from error
-        return Reconciled(payments=len(seen) + more, differences=differences + further)
+        return Reconciled(payments=len(seen), differences=differences)
 
     async def _what_was_charged(self, period: Period) -> tuple[set[str], int]:
         """From the provider's side: a page of charges, and what our books say of their orders."""
         seen: set[str] = set()
         differences = 0
-        async for page in self.provider.payments(period.since, period.until):
+        async for page in self.provider.payments(period):
             booked = await self.books.of([payment.order_id for payment in page])
             differences += await self._report(difference(payment, booked.get(payment.order_id)) for payment in page)
-            seen.update(payment.charge_id for payment in page)
-            if len(seen) > MAX_PAYMENTS:
-                raise ApplicationError(
-                    f"more than {MAX_PAYMENTS} payments since {period.since}",
-                    type="too_many_payments",
-                    non_retryable=True,
-                )
-            activity.heartbeat(len(seen))
+            _note(seen, (payment.charge_id for payment in page))
         return seen, differences
 
-    async def _what_was_closed(self, period: Period, seen: set[str]) -> tuple[int, int]:
-        """From our side: the charges of orders closed since, that were not among those of the provider."""
-        compared = differences = 0
+    async def _what_was_given_back(self, period: Period, seen: set[str]) -> int:
+        """From the provider's side, too: older charges of which something was given back now. They are few."""
+        differences = 0
+        async for page in self.provider.charges_refunded(period):
+            unseen = set(page) - seen
+            for charge_id in unseen:
+                payment = await self.provider.payment(charge_id)
+                if payment is not None:
+                    booked = await self.books.of([payment.order_id])
+                    differences += await self._report([difference(payment, booked.get(payment.order_id))])
+            _note(seen, unseen)
+        return differences
+
+    async def _what_was_closed(self, period: Period, seen: set[str]) -> int:
+        """From our side: the orders closed since, with charges that were not among those of the provider."""
+        differences = 0
         behind = None
         while True:
             page, behind = await self.books.closed(period.since, period.until, behind)
             for booked in page:
                 unseen = booked.charges.keys() - seen
                 if unseen:
-                    compared += len(unseen)
                     differences += await self._compare_order(booked, unseen)
+                    _note(seen, unseen)
             if behind is None:
-                return compared, differences
+                return differences
 
     async def _compare_order(self, booked: BookedPayments, unseen: Iterable[str]) -> int:
         payments = await self.provider.payments_of(booked.order_id)
         found = {payment.charge_id for payment in payments}
         # The search is behind by a minute, at times.
-        lost = [charge for charge in unseen if charge not in found and not await self.provider.has_charge(charge)]
+        lost = [charge for charge in unseen if charge not in found and await self.provider.payment(charge) is None]
         return await self._report(
             [
                 *(difference(payment, booked) for payment in payments),
@@ -100,3 +107,10 @@ class ReconciliationActivities:
                 opened += 1
                 log.warning("attention needed", kind=item.kind, order_id=item.order_id, detail=item.detail)
         return opened
+
+
+def _note(seen: set[str], charges: Iterable[str]) -> None:
+    seen.update(charges)
+    if len(seen) > MAX_PAYMENTS:
+        raise ApplicationError(f"more than {MAX_PAYMENTS} payments", type="too_many_payments", non_retryable=True)
+    activity.heartbeat(len(seen))

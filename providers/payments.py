@@ -20,6 +20,7 @@ from contracts.providers import (
 )
 from contracts.reconciliation import Payment
 from contracts.steps import Step
+from contracts.upkeep import Period
 from providers.http import send
 
 NAME = "the payment provider"
@@ -28,8 +29,10 @@ NAME = "the payment provider"
 KEY_LIFETIME = timedelta(hours=23)
 
 
-# The longest page; the charge tells how much was given back.
-WITH_CHARGE = {"limit": "100", "expand[]": "data.latest_charge"}
+# The longest that there is.
+PAGE = "100"
+# A charge tells how much of it was given back.
+WITH_CHARGES = {"expand[]": "data.latest_charge"}
 
 
 class PaymentProvider:
@@ -111,37 +114,51 @@ class PaymentProvider:
                 return str(refund["id"])
         return None
 
-    async def payments(self, since: datetime, until: datetime) -> AsyncIterator[Sequence[Payment]]:
+    async def payments(self, period: Period) -> AsyncIterator[Sequence[Payment]]:
         """Every charge of an order that succeeded and was created in this time, a page at a time, newest first.
 
-        Seconds are the provider's unit. Raises ProviderFailed or ProviderSilent.
+        Seconds are the provider's unit. Raises ProviderFailed or ProviderSilent, as all that follow do.
         """
-        query = WITH_CHARGE | {
-            "created[gte]": str(int(since.timestamp())),
-            "created[lt]": str(math.ceil(until.timestamp())),
-        }
-        while True:
-            page = await self._read("v1/payment_intents", query)
-            yield _payments_in(page["data"])
-            if not page["has_more"]:
-                return
-            query |= {"starting_after": page["data"][-1]["id"]}
+        async for page in self._pages("v1/payment_intents", period, WITH_CHARGES):
+            yield [payment for intent in page if (payment := _payment(intent))]
+
+    async def charges_refunded(self, period: Period) -> AsyncIterator[Sequence[str]]:
+        """The ids of the charges of which something was given back in this time, a page at a time, newest first."""
+        async for page in self._pages("v1/refunds", period, {}):
+            yield [refund["payment_intent"] for refund in page if refund["payment_intent"]]
 
     async def payments_of(self, order_id: str) -> Sequence[Payment]:
         """The charges of one order that succeeded, by search, which may not have those of the last minute."""
-        query = WITH_CHARGE | {"query": f"metadata['order_id']:'{order_id}'"}
-        return _payments_in((await self._read("v1/payment_intents/search", query))["data"])
+        query = {"query": f"metadata['order_id']:'{order_id}'", "limit": PAGE, **WITH_CHARGES}
+        found = (await self._read("v1/payment_intents/search", query))["data"]
+        return [payment for intent in found if (payment := _payment(intent))]
 
-    async def has_charge(self, charge_id: str) -> bool:
-        """Whether there is a charge of this id that succeeded."""
+    async def payment(self, charge_id: str) -> Payment | None:
+        """One charge; None when there is no such charge of an order that succeeded."""
         path = f"v1/payment_intents/{charge_id}"
-        request = self._client.build_request("GET", path)
+        request = self._client.build_request("GET", path, params={"expand[]": "latest_charge"})
         response = await send(self._client, request, provider=NAME, timeout_s=self._timeout_s)
         if response.status_code == httpx.codes.NOT_FOUND:
-            return False
+            return None
         if not response.is_success:
             raise ProviderSilent(f"{path} answered {response.status_code}")
-        return bool(response.json()["status"] == "succeeded")
+        return _payment(response.json())
+
+    async def _pages(
+        self, path: str, period: Period, more: Mapping[str, str]
+    ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        query = {
+            "limit": PAGE,
+            "created[gte]": str(int(period.since.timestamp())),
+            "created[lt]": str(math.ceil(period.until.timestamp())),
+            **more,
+        }
+        while True:
+            page = await self._read(path, query)
+            yield page["data"]
+            if not page["has_more"]:
+                return
+            query["starting_after"] = page["data"][-1]["id"]
 
     async def _post(self, path: str, *, step: Step, form: dict[str, str], timeout_s: float | None) -> httpx.Response:
         if datetime.now(UTC) - step.begun_at > KEY_LIFETIME:
@@ -189,18 +206,16 @@ def fulfilment_of(metadata: Mapping[str, str]) -> int:
     return fulfilment_number(metadata["fulfilment_id"]) if "fulfilment_id" in metadata else 1
 
 
-def _payments_in(intents: Sequence[Mapping[str, Any]]) -> Sequence[Payment]:
-    """Those that took money for an order: others may use the same account with the provider."""
-    return [
-        Payment(
-            charge_id=intent["id"],
-            order_id=intent["metadata"]["order_id"],
-            amount=Money(amount=intent["amount_received"], currency=intent["currency"]),
-            refunded=intent["latest_charge"]["amount_refunded"],
-        )
-        for intent in intents
-        if intent["status"] == "succeeded" and "order_id" in intent["metadata"]
-    ]
+def _payment(intent: Mapping[str, Any]) -> Payment | None:
+    """None for what took no money, or not for an order: others may use the same account with the provider."""
+    if intent["status"] != "succeeded" or "order_id" not in intent["metadata"]:
+        return None
+    return Payment(
+        charge_id=intent["id"],
+        order_id=intent["metadata"]["order_id"],
+        amount=Money(amount=intent["amount_received"], currency=intent["currency"]),
+        refunded=intent["latest_charge"]["amount_refunded"],
+    )
 
 
 def _is_refusal(path: str, status: int, error: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from database.booked_payments import BookedPaymentsRepository
 from database.tables import order_steps, orders
 from providers.payments import PaymentProvider
 from tests.schedules import items_about, run_now
-from tests.shop import Shop, ShopOrder
+from tests.shop import POLL_S, Shop, ShopOrder
 from tests.stack_session import RunningStack
 
 AMOUNT = 1_999
@@ -172,6 +172,29 @@ async def test_an_order_that_closed_long_after_its_charge_is_compared_in_full(
     assert kinds == {charge: AttentionKind.REFUND_DIFFERS, second: AttentionKind.UNEXPECTED_CHARGE}
     assert (told.payments, told.differences) == (1, 2)
     assert again.differences == 0
+
+
+async def test_money_given_back_long_after_its_order_was_over_is_told(
+    shop: Shop, provider: Provider, reconciliation: ReconciliationActivities
+) -> None:
+    order = await completed(shop)
+    charge = await charge_of(order)
+    charged_at = int(datetime.now(UTC).timestamp())
+    # Long ago, say our books: the order is found by its refund alone.
+    async with shop.engine.begin() as connection:
+        long_ago = datetime.now(UTC) - 72 * HOUR
+        await connection.execute(update(orders).where(orders.c.id == order.id).values(updated_at=long_ago))
+    while int(datetime.now(UTC).timestamp()) <= charged_at:
+        # In seconds, as the provider counts, the refund comes after the charge.
+        await asyncio.sleep(POLL_S)
+    since = datetime.fromtimestamp(charged_at + 1, UTC)
+    await provider.refund(charge, AMOUNT)
+
+    await ActivityEnvironment().run(reconciliation.compare_payments, Period(since=since, until=since + HOUR))
+
+    [item] = await items_about(shop, charge)
+    assert item.kind is AttentionKind.REFUND_DIFFERS
+    assert item.detail.startswith(f"of {charge} 19.99 usd was given back")
 
 
 async def test_every_page_is_read(shop: Shop, provider: Provider) -> None:
