@@ -96,9 +96,10 @@ class OwnSchedule:
 @asynccontextmanager
 async def own_schedule(shop: Shop, of: DeclaredSchedule) -> AsyncIterator[OwnSchedule]:
     """A schedule like this one, under a name of its own, and paused."""
-    own = replace(of, name=f"{of.name}-{uuid4().hex[:8]}").schedule
+    name = f"{of.name}-{uuid4().hex[:8]}"
+    own = replace(of, name=name).schedule
     own.state.paused = True
-    handle = await shop.client.create_schedule(own.action.id, own, rpc_timeout=RPC_TIMEOUT)  # type: ignore[attr-defined]
+    handle = await shop.client.create_schedule(name, own, rpc_timeout=RPC_TIMEOUT)
     try:
         yield OwnSchedule(shop, handle)
     finally:

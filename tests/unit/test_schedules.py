@@ -17,7 +17,8 @@ from workflows.upkeep import UPKEEP
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
 ROW = re.compile(
-    r"^\| `([a-z-]+)` *\| (.+?) *\| `([a-z_]+)` *\| (\d+) s *\| (\d+) s *\| (\d+) s *\| `(\w+)` *\|$", re.MULTILINE
+    r"^\| `([a-z-]+)` *\| (.+?) *\| `([a-z_]+)` *\| (\d+) s *\| (\d+) s *\| (\d+) s *\| `(\w+)` *\| .{10,} \|$",
+    re.MULTILINE,
 )
 
 
