@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.cleanup import CleanupActivities
 from activities.digest import DigestActivities
@@ -79,6 +79,8 @@ async def do(
             retry_policy=retries,
         )
     except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
         what = error.activity_type
         raise ApplicationError(f"{what} failed: {_first_line(error)}", type="upkeep_failed") from error
 
