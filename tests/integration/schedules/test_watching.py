@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
+from temporalio.exceptions import CancelledError
 from temporalio.testing import ActivityEnvironment
 
 from activities.watching import Watch, WatchActivities
@@ -17,8 +18,8 @@ from database.fraud import FraudRepository
 from database.order_watch import OrderWatch
 from database.tables import order_steps, orders, webhook_endpoints
 from database.webhook_health import WebhookHealth
-from tests.schedules import items_about, run_now
-from tests.shop import Shop, ShopOrder
+from tests.schedules import declared, items_about, own_schedule, run_now
+from tests.shop import RPC_TIMEOUT, Shop, ShopOrder
 
 LARGE = 60_000
 SLACK = timedelta(minutes=5)
@@ -133,6 +134,17 @@ async def test_an_order_whose_first_step_is_not_done_is_stuck(shop: Shop) -> Non
     await order.handle.terminate()
     assert early == []
     assert item.detail == f"{order.id} was accepted, and its first step is not done"
+
+
+async def test_a_run_that_is_cancelled_has_not_failed(shop: Shop) -> None:
+    async with own_schedule(shop, declared("stuck-orders")) as schedule, shop.engine.begin() as connection:
+        # What it looks at has to be waited for.
+        await connection.execute(text("LOCK TABLE followthrough.fraud_settings"))
+        await schedule.handle.trigger(rpc_timeout=RPC_TIMEOUT)
+        [run] = await schedule.runs(1)
+        await run.handle.cancel()
+
+        assert isinstance(await run.outcome(), CancelledError)
 
 
 async def test_endpoints_that_fail_or_were_disabled_are_told_of_until_they_are_well(shop: Shop) -> None:
