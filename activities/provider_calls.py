@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# The whole local try has 1.5 s (workflows/calls.py); the HTTP call must end before that, to leave time for the booking.
-LOCAL_TIMEOUT_S = 1.2
+# The whole local try has 1.2 s (workflows/calls.py); the HTTP call must end before that, to leave time for the booking.
+LOCAL_TIMEOUT_S = 1.0
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0

@@ -170,6 +170,16 @@ class Shop:
                     return OrderStatus(str(status))
                 await asyncio.sleep(POLL_S)
 
+    async def until_a_booking_waits(self) -> None:
+        """Wait until our books wait for the lock of an order."""
+        waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE OF locked%'"
+        async with asyncio.timeout(WITHIN_S), self.engine.connect() as connection:
+            while not (
+                await connection.exec_driver_sql(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}")
+            ).scalar_one():
+                await connection.rollback()
+                await asyncio.sleep(0.01)
+
 
 class ShopOrder:
     """One order, from before it is placed until all is known of it. Every wait has an end."""

@@ -6,20 +6,21 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from contracts.books import Progress, ProviderStep
 
 Activities = TypeVar("Activities")
 Input = TypeVar("Input")
+Standing = TypeVar("Standing")
 
 # docs/orders.md gives the reason of each number.
+# Over well before the SDK renews the workflow task, after 1.6 s: what comes between a renewal and the end of a local
+# try may be replayed in another order (docs/decisions/local-tries-and-renewed-tasks.md).
+BOOKS_LOCAL_WINDOW = timedelta(seconds=1)
+PROVIDER_LOCAL_WINDOW = timedelta(seconds=1.2)
 BOOKS_TRY = timedelta(seconds=5)
-BOOKS_LOCAL_WINDOW = timedelta(seconds=10)
 BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
-# Over before the SDK renews the workflow task, after 1.6 s: what comes in between a renewal and the end of a local try
-# may be replayed before it (docs/decisions/local-tries-and-renewed-tasks.md).
-PROVIDER_LOCAL_TRY = timedelta(seconds=1.5)
 PROVIDER_TRY = timedelta(seconds=20)
 # For attempts that were lost, with their worker or in silence; those that end say themselves when the next is due.
 PROVIDER_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=30))
@@ -45,21 +46,22 @@ class Stopped(Exception):
     """The caller lost interest while the provider was being retried; the outcome is not known."""
 
 
-async def book(activity: Callable[[Activities, Input], Awaitable[Progress]], booking: Input, *, what: str) -> Progress:
-    """Write to our books: as a local activity, and when that fails for long, for ever as a visible one.
+async def book(activity: Callable[[Activities, Input], Awaitable[Standing]], booking: Input, *, what: str) -> Standing:
+    """Write to our books: as a local activity, and when that is not done at once, for ever as a visible one.
 
-    Raises ApplicationError when the books refuse the booking.
+    Returns where they stand then. Raises ApplicationError when they refuse the booking.
     """
     try:
         return await workflow.execute_local_activity_method(
             activity,
             booking,
-            start_to_close_timeout=BOOKS_TRY,
             schedule_to_close_timeout=BOOKS_LOCAL_WINDOW,
             retry_policy=BOOKS_RETRIES,
             summary=what,
         )
     except FailureError as error:
+        if is_cancelled_exception(error):
+            raise
         raised = _application_error(error)
         if raised is not None and raised.non_retryable:
             raise raised from None
@@ -97,7 +99,7 @@ async def call_provider(
         return await workflow.execute_local_activity_method(
             activity,
             announced,
-            start_to_close_timeout=PROVIDER_LOCAL_TRY,
+            schedule_to_close_timeout=PROVIDER_LOCAL_WINDOW,
             retry_policy=ONCE,
             summary=what,
         )

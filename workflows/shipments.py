@@ -1,12 +1,10 @@
 """The way of a shipment: the carrier tells of its steps, and is asked when it tells nothing for long."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError
 
 from activities.shipments import ShipmentActivities
 from contracts import queues
@@ -20,14 +18,9 @@ from contracts.shipments import (
     ShipmentStatus,
     TrackingStep,
 )
-from workflows.calls import BOOKS_RETRIES, BOOKS_TRY, HEARTBEAT_TIMEOUT, PROVIDER_RETRIES, PROVIDER_TRY
+from workflows.calls import HEARTBEAT_TIMEOUT, PROVIDER_RETRIES, PROVIDER_TRY, book
 
-Input = TypeVar("Input")
-Result = TypeVar("Result")
-
-# docs/orders.md gives the reason of each number.
-# Over before the SDK renews the workflow task (docs/decisions/local-tries-and-renewed-tasks.md).
-BOOKS_LOCAL_TRY = timedelta(seconds=1.5)
+# docs/orders.md gives the reason.
 POLL_WINDOW = timedelta(minutes=10)
 
 
@@ -148,29 +141,3 @@ class ShipmentWorkflow:
     @workflow.query
     def view(self) -> ShipmentStatus:
         return self.status
-
-
-async def book(
-    activity: Callable[[ShipmentActivities, Input], Awaitable[Result]], booking: Input, *, what: str
-) -> Result:
-    """Write to our books: in this workflow task, and when that takes too long, for ever as a visible activity."""
-    try:
-        return await workflow.execute_local_activity_method(
-            activity,
-            booking,
-            start_to_close_timeout=BOOKS_LOCAL_TRY,
-            schedule_to_close_timeout=BOOKS_LOCAL_TRY,
-            retry_policy=BOOKS_RETRIES,
-            summary=what,
-        )
-    except FailureError as error:
-        if is_cancelled_exception(error):
-            raise
-    return await workflow.execute_activity_method(
-        activity,
-        booking,
-        start_to_close_timeout=BOOKS_TRY,
-        heartbeat_timeout=HEARTBEAT_TIMEOUT,
-        retry_policy=BOOKS_RETRIES,
-        summary=what,
-    )

@@ -13,15 +13,13 @@ from activities.accounts import AccountActivities
 from contracts import queues
 from contracts.accounts import AccountStatus, Welcome
 from contracts.mail import AccountMail, MailKind, MailOutcome
+from workflows.calls import HEARTBEAT_TIMEOUT, book
 
 # docs/accounts.md gives the reason of each number.
 MAIL_TRY = timedelta(seconds=30)
 # RFC 5321, section 4.5.4.1: 4 to 5 days at least.
 MAIL_WITHIN = timedelta(days=5)
 MAIL_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
-BOOKS_TRY = timedelta(seconds=5)
-BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
-HEARTBEAT_TIMEOUT = timedelta(seconds=2)
 
 
 async def send_mail(mail: AccountMail, within: timedelta) -> MailOutcome:
@@ -94,13 +92,7 @@ class WelcomeWorkflow:
 
     async def expire(self) -> None:
         # Our tables decide the race with a confirmation; its signal may still be on its way.
-        status = await workflow.execute_local_activity_method(
-            AccountActivities.expire_account,
-            self.account_id,
-            start_to_close_timeout=BOOKS_TRY,
-            retry_policy=BOOKS_RETRIES,
-            summary="expire",
-        )
+        status = await book(AccountActivities.expire_account, self.account_id, what="expire")
         if status is None:
             self.deleted = True
         else:

@@ -28,7 +28,7 @@ async def test_a_booking_that_waited_for_another_one_sees_what_it_booked(shop: S
     async with asyncio.timeout(WITHIN_S):
         async with books.order(placed.order_id) as order:
             waiting = asyncio.create_task(wait_for_the_lock())
-            await _until_somebody_waits(shop)
+            await shop.until_a_booking_waits()
             order.note(EventType.RESERVED, now, "second")
             order.announce(StepName.CHARGE, 1, now)
         assert await waiting == (True, f"{placed.order_id}-1:charge:1")
@@ -64,13 +64,3 @@ async def test_an_order_has_changed_when_a_call_is_announced(shop: Shop) -> None
 
     async with shop.engine.connect() as connection:
         assert await connection.scalar(select(orders.c.updated_at).where(orders.c.id == placed.order_id)) == later
-
-
-async def _until_somebody_waits(shop: Shop) -> None:
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE OF locked%'"
-    )
-    async with shop.engine.connect() as connection:
-        while not (await connection.exec_driver_sql(waiting)).scalar_one():
-            await connection.rollback()
-            await asyncio.sleep(0.01)

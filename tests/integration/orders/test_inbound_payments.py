@@ -12,6 +12,7 @@ from sqlalchemy import select
 from activities.carrier_events import CarrierEvents
 from activities.inbound import InboundEvents
 from activities.payment_events import PaymentEvents
+from contracts.ids import fulfilment_id
 from contracts.inbound import InboundEvent, InboundProvider
 from contracts.orders import OrderStatus
 from contracts.outbox import OutboxKind, OutboxRow
@@ -49,9 +50,11 @@ class Stripe:
         carrier = CarrierEvents(ShipmentRepository(self.shop.engine), self.shop.client)
         return InboundEvents(self.repository, PaymentEvents(books, attention, self.shop.client), carrier)
 
-    async def intent_of(self, order: ShopOrder) -> Json:
-        """The payment intent that this order's charge has made."""
+    async def intent_of(self, order: ShopOrder, fulfilment: int | None = None) -> Json:
+        """The payment intent that this order's charge has made, or that of one of its fulfilments."""
         query = f"metadata['order_id']:'{order.id}' AND metadata['step']:'charge'"
+        if fulfilment is not None:
+            query += f" AND metadata['fulfilment_id']:'{fulfilment_id(order.id, fulfilment)}'"
         found = await self.http.get("/payments/v1/payment_intents/search", params={"query": query})
         [intent] = found.json()["data"]
         return dict(intent)
@@ -111,6 +114,21 @@ async def test_an_event_settles_the_charge_of_an_order_that_is_still_trying(shop
     assert evidence.view == evidence.agreed
     assert len(evidence.effects.charges) == 1
     assert evidence.effects.money_kept == AMOUNT
+
+
+async def test_an_event_settles_the_charge_of_the_fulfilment_that_it_is_about(shop: Shop, stripe: Stripe) -> None:
+    order = await shop.order(amount=AMOUNT, on_hand={"wh_1": 1, "wh_2": 1}, quantity=2, retry_window_s=LONG_S)
+    await order.meets("charge", "timeout_after", fulfilment=2)
+    await order.meets("charge", "unavailable", fulfilment=2, times=None)
+    await order.start()
+    await asyncio.wait_for(shop.ledger.until_fired(order.id, "charge", "timeout_after"), WITHIN_S)
+
+    await stripe.told(SUCCEEDED, await stripe.intent_of(order, fulfilment=2))
+
+    evidence = await order.settled_evidence()
+    assert evidence.status is OrderStatus.COMPLETED
+    assert evidence.view == evidence.agreed
+    assert [row["amount"] for row in evidence.effects.charges] == [AMOUNT, AMOUNT]
 
 
 async def test_an_event_settles_a_charge_whose_error_is_replayed(shop: Shop, stripe: Stripe) -> None:
