@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 from activities.provider_calls import try_again
 from contracts.attention import AttentionItem
 from contracts.providers import ProviderFailed, ProviderSilent
-from contracts.reconciliation import BookedPayments, difference, missing
+from contracts.reconciliation import BookedPayments, Payment, difference, missing
 from contracts.upkeep import Period, Reconciled
 
 # Workflows import this module for its signatures; what it needs to run stays out of them.
@@ -57,7 +57,9 @@ class ReconciliationActivities:
         differences = 0
         async for page in self.provider.payments(period):
             booked = await self.books.of([payment.order_id for payment in page])
-            differences += await self._report(difference(payment, booked.get(payment.order_id)) for payment in page)
+            for payment in page:
+                if difference(payment, booked.get(payment.order_id)) is not None:
+                    differences += await self._compare_now(payment)
             _note(seen, (payment.charge_id for payment in page))
         return seen, differences
 
@@ -69,8 +71,7 @@ class ReconciliationActivities:
             for charge_id in unseen:
                 payment = await self.provider.payment(charge_id)
                 if payment is not None:
-                    booked = await self.books.of([payment.order_id])
-                    differences += await self._report([difference(payment, booked.get(payment.order_id))])
+                    differences += await self._compare_now(payment)
             _note(seen, unseen)
         return differences
 
@@ -87,6 +88,12 @@ class ReconciliationActivities:
                     _note(seen, unseen)
             if behind is None:
                 return differences
+
+    async def _compare_now(self, payment: Payment) -> int:
+        """Our books are asked first: what they have of an order that is over has been done at the provider by then."""
+        booked = (await self.books.of([payment.order_id])).get(payment.order_id)
+        now = await self.provider.payment(payment.charge_id)
+        return await self._report([difference(now, booked) if now is not None else None])
 
     async def _compare_order(self, booked: BookedPayments, unseen: Iterable[str]) -> int:
         payments = await self.provider.payments_of(booked.order_id)

@@ -131,7 +131,7 @@ class CleanupRepository:
             rows = (await connection.execute(_ORPHANS, place)).all()
         if not rows:
             return (), None
-        *orphans, last = rows
+        [last] = [row for row in rows if row.status is None]
         items = [
             AttentionItem(
                 kind=AttentionKind.ORPHANED_RESERVATION,
@@ -139,7 +139,8 @@ class CleanupRepository:
                 order_id=row.order_id,
                 detail=f"{row.order_id} is {row.status}, and holds {row.quantity} of {row.sku} in {row.warehouse}",
             )
-            for row in orphans
+            for row in rows
+            if row.status is not None
         ]
         return items, (last.order_id, last.sku, last.warehouse)
 

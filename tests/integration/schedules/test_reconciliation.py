@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, text, update
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -172,6 +172,34 @@ async def test_an_order_that_closed_long_after_its_charge_is_compared_in_full(
     assert kinds == {charge: AttentionKind.REFUND_DIFFERS, second: AttentionKind.UNEXPECTED_CHARGE}
     assert (told.payments, told.differences) == (1, 2)
     assert again.differences == 0
+
+
+async def test_an_order_that_is_undone_while_it_is_compared_is_no_difference(
+    shop: Shop, provider: Provider, reconciliation: ReconciliationActivities
+) -> None:
+    order = await completed(shop)
+    charge, now = await charge_of(order), datetime.now(UTC)
+    refund = {"order_id": order.id, "fulfilment": 1, "step": "refund", "key": uuid4().hex, "begun_at": now}
+
+    async with shop.engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE followthrough.orders"))
+        period = Period(since=now - HOUR, until=now + HOUR)
+        comparing = asyncio.create_task(ActivityEnvironment().run(reconciliation.compare_payments, period))
+        # The provider has been asked by then, and our books have not.
+        while not await somebody_waits(shop):
+            await asyncio.sleep(POLL_S)
+        await provider.refund(charge, AMOUNT)
+        await connection.execute(insert(order_steps).values(**refund, outcome="succeeded", reference="re_1"))
+    await comparing
+
+    assert await items_about(shop, charge) == []
+
+
+async def somebody_waits(shop: Shop) -> bool:
+    """Whether our books are being asked for payments, and have not answered."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%order_steps%'"
+    async with shop.engine.connect() as connection:
+        return bool(await connection.scalar(text(waiting)))
 
 
 async def test_money_given_back_long_after_its_order_was_over_is_told(
