@@ -4,13 +4,19 @@ API and worker read the environment nowhere else; docs/configuration.md is this 
 """
 
 import base64
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
 from email.utils import parseaddr
 from enum import StrEnum
 from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Zones that change their clocks do so every year, at the same hour.
+CHANGES_WITHIN_DAYS = 2 * 366
 
 
 class ProviderCalls(StrEnum):
@@ -151,6 +157,74 @@ class JobSettings(BaseSettings):
 
     at_once: PositiveInt = Field(default=20, description="of each queue, in one worker")
     database_connections: PositiveInt = 5
+
+
+class ScheduleSettings(BaseSettings):
+    """When schedules run, where that is not fixed; `migrate` and the API need the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    digest_at: str = Field(default="08:00", description="hh:mm in that zone")
+    digest_zone: str = Field(default="UTC", description="an IANA time zone, such as Europe/Oslo")
+
+    @field_validator("digest_at")
+    @classmethod
+    def _is_time(cls, text: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text, re.ASCII):
+            raise ValueError("must be a time of day, such as 08:00")
+        return text
+
+    @field_validator("digest_zone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be an IANA time zone, such as Europe/Oslo") from None
+        return name
+
+    @model_validator(mode="after")
+    def _comes_once_a_day(self) -> Self:
+        """Temporal skips a time that a change day lacks, and runs twice at one that it has twice."""
+        zone, today = ZoneInfo(self.digest_zone), datetime.now(UTC).date()
+        for days in range(CHANGES_WITHIN_DAYS):
+            at = datetime.combine(today + timedelta(days=days), self.digest_time, zone)
+            if at.utcoffset() != at.replace(fold=1).utcoffset():
+                raise ValueError(
+                    f"digest_at must be a time that every day has once: {self.digest_zone} changes its clocks then on "
+                    f"{at.date()}"
+                )
+        return self
+
+    @property
+    def digest_time(self) -> time:
+        return time.fromisoformat(self.digest_at)
+
+
+class DigestSettings(BaseSettings):
+    """Whom the daily digest is for."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    digest_to: str | None = Field(default=None, description="an address; without one there is no digest")
+
+    @field_validator("digest_to")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        if text is not None and ("@" not in text or parseaddr(text)[1] != text):
+            raise ValueError("must be an address, such as operators@example.com")
+        return text
+
+
+class RetentionSettings(BaseSettings):
+    """How many days what is over is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    keep_jobs_days: PositiveInt = Field(default=30, description="since a job ended; its idempotency keys too")
+    keep_deliveries_days: PositiveInt = Field(default=30, description="since a webhook was delivered or given up")
+    keep_inbound_bodies_days: PositiveInt = Field(default=30, description="of events that nobody understood")
+    keep_sign_up_keys_days: PositiveInt = Field(default=7, description="so long repeating a sign-up is safe")
 
 
 class ConfirmationSettings(BaseSettings):

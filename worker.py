@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import structlog
 import uvloop
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.common import MetricMeter
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -34,6 +35,9 @@ from activities.account_outbox import AccountOutbox
 from activities.accounts import AccountActivities
 from activities.activity_log import ActivityLog
 from activities.carrier_events import CarrierEvents
+from activities.cleanup import CleanupActivities
+from activities.digest import DigestActivities
+from activities.email.digests import DigestWriter
 from activities.email.messages import AccountMailWriter
 from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
@@ -50,9 +54,11 @@ from activities.outbox_relay import OutboxRelay, in_turn
 from activities.payment_events import PaymentEvents
 from activities.payments import PaymentActivities
 from activities.provider_calls import ProviderCaller
+from activities.reconciliation import ReconciliationActivities
 from activities.reports.orders import OrdersReportWriter
 from activities.shipments import ShipmentActivities
 from activities.shipping import ShippingActivities
+from activities.watching import Watch, WatchActivities
 from activities.webhook_fan_out import WebhookFanOut
 from activities.webhook_receivers import SystemReceiver, keep_receivers
 from activities.webhooks import WebhookActivities
@@ -61,12 +67,16 @@ from contracts.accounts import WelcomeRules
 from contracts.outbox import OutboxKind
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
+from database.booked_payments import BookedPaymentsRepository
 from database.books import Books
+from database.cleanup import CleanupRepository
+from database.digest import DigestRepository
 from database.engine import create_engine
 from database.inbound import InboundRepository
 from database.job_runs import JobRuns
 from database.mails import MailRepository
 from database.order_rows import OrderRows
+from database.order_watch import OrderWatch
 from database.orders import OrderRepository
 from database.outbox import Outbox
 from database.reports import ReportRepository
@@ -74,6 +84,7 @@ from database.shipments import ShipmentRepository
 from database.webhook_attempts import AttemptRepository
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from database.webhook_health import WebhookHealth
 from logs import configure_logging
 from providers.carrier import Carrier
 from providers.email import Mailer, SmtpServer
@@ -84,10 +95,12 @@ from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
     ConfirmationSettings,
     DatabaseSettings,
+    DigestSettings,
     JobSettings,
     MailSettings,
     ObjectStoreSettings,
     ProviderCalls,
+    RetentionSettings,
     S3Settings,
     SmtpSecurity,
     TemporalSettings,
@@ -98,6 +111,7 @@ from settings import (
 from workflows.delivery import DeliveryWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.shipments import ShipmentWorkflow
+from workflows.upkeep import UPKEEP
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
 # After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
@@ -120,6 +134,8 @@ REPORTS_AT_ONCE = 2
 # In glibc's malloc.h.
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 128 * 1024
+# Each does one thing after the other.
+UPKEEP_CONNECTIONS = 3
 
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
@@ -255,6 +271,21 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     jobs = job_functions(
         ReportJobs(ReportRepository(report_engine), OrdersReportWriter(OrderRows(report_engine), _object_store()))
     )
+    # Of its own, so that upkeep, which takes its time, keeps no order waiting for a connection.
+    upkeep_engine = create_engine(
+        DatabaseSettings().database_url.get_secret_value(),
+        connections=UPKEEP_CONNECTIONS,
+        application_name="followthrough upkeep",
+    )
+    watch = Watch(AttentionRepository(upkeep_engine))
+    cleanup = _cleanup(upkeep_engine, watch)
+    watching = WatchActivities(watch, OrderWatch(upkeep_engine), WebhookHealth(upkeep_engine), client)
+    digests = DigestActivities(
+        _mailer(), _digest_writer(), DigestRepository(upkeep_engine), MailRepository(upkeep_engine)
+    )
+    reconciliation = ReconciliationActivities(
+        payments.provider, BookedPaymentsRepository(upkeep_engine), AttentionRepository(upkeep_engine)
+    )
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
@@ -299,6 +330,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         running.push_async_callback(relay_engine.dispose)
         running.push_async_callback(job_engine.dispose)
         running.push_async_callback(report_engine.dispose)
+        running.push_async_callback(upkeep_engine.dispose)
         threads = running.enter_context(ThreadPoolExecutor(job_settings.at_once * len(queues_of())))
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
@@ -313,7 +345,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 max_concurrent_workflow_tasks=ORDERS_AT_ONCE,
             ),
-            polling(task_queue=queues.PAYMENTS, activities=payment_activities),
+            polling(task_queue=queues.PAYMENTS, activities=[*payment_activities, reconciliation.compare_payments]),
             polling(task_queue=queues.CARRIER, activities=[*shipping_activities, shipments.poll_shipment]),
             polling(
                 task_queue=queues.SHIPMENTS,
@@ -332,7 +364,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
             ),
             polling(
                 task_queue=queues.MAIL,
-                activities=[account_mails.send_account_mail],
+                activities=[account_mails.send_account_mail, digests.send_digest],
                 max_concurrent_activities=MAILS_AT_ONCE,
             ),
             polling(
@@ -342,6 +374,23 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
                 workflow_runner=UnsandboxedWorkflowRunner(),
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 max_concurrent_activities=WEBHOOKS_AT_ONCE,
+            ),
+            polling(
+                task_queue=queues.SCHEDULES,
+                workflows=UPKEEP,
+                activities=[
+                    cleanup.forget_jobs,
+                    cleanup.forget_deliveries,
+                    cleanup.empty_inbound_events,
+                    cleanup.forget_sign_up_keys,
+                    cleanup.forget_secrets,
+                    cleanup.report_orphaned_reservations,
+                    watching.report_stuck_orders,
+                    watching.report_failing_webhooks,
+                    watching.report_disabled_webhooks,
+                ],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+                max_concurrent_activities=UPKEEP_CONNECTIONS,
             ),
             *(
                 polling(
@@ -388,6 +437,23 @@ def _mailer() -> Mailer:
 
 def _object_store() -> ObjectStore:
     return open_object_store(ObjectStoreSettings().object_store_url, S3Access(**S3Settings().revealed))
+
+
+def _cleanup(engine: AsyncEngine, watch: Watch) -> CleanupActivities:
+    settings = RetentionSettings()
+    return CleanupActivities(
+        CleanupRepository(engine),
+        watch,
+        jobs_kept=timedelta(days=settings.keep_jobs_days),
+        deliveries_kept=timedelta(days=settings.keep_deliveries_days),
+        inbound_bodies_kept=timedelta(days=settings.keep_inbound_bodies_days),
+        sign_up_keys_kept=timedelta(days=settings.keep_sign_up_keys_days),
+    )
+
+
+def _digest_writer() -> DigestWriter | None:
+    mail, to = MailSettings(), DigestSettings().digest_to
+    return DigestWriter(sender=mail.mail_from, to=to, domain=mail.mail_domain) if to is not None else None
 
 
 def _webhook_sender() -> WebhookSender:

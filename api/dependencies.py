@@ -19,9 +19,11 @@ from api.order_reading import OrderReader
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
+from api.schedule_keeping import ScheduleKeeper
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
 from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id, is_job_id, is_report_id
+from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
 
@@ -180,6 +182,14 @@ async def _fraud(request: Request) -> FraudRepository:
     return _services(request).fraud
 
 
+async def _schedules(request: Request) -> ScheduleKeeper:
+    return _services(request).schedules
+
+
+async def _attention(request: Request) -> AttentionRepository:
+    return _services(request).attention
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -207,4 +217,6 @@ Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]
 Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
+Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
+Attention = Annotated[AttentionRepository, Depends(_attention)]
 Ready = Annotated[Readiness, Depends(_readiness)]

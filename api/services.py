@@ -20,9 +20,11 @@ from api.order_reading import OrderReader
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
+from api.schedule_keeping import ScheduleKeeper
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
+from database.attention import AttentionRepository
 from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.fraud import FraudRepository
@@ -44,9 +46,11 @@ from settings import (
     ObjectStoreSettings,
     OrderSettings,
     S3Settings,
+    ScheduleSettings,
     TemporalSettings,
     WebhookSettings,
 )
+from workflows.schedules import schedules
 
 # A client waits for us: better a quick 503 than many attempts.
 TEMPORAL_RETRIES = RetryConfig(initial_interval_millis=50, max_elapsed_time_millis=2_000, max_retries=4)
@@ -73,6 +77,8 @@ class Services:
     jobs: JobKeeper
     reports: ReportKeeper
     downloads: ReportDownloads
+    schedules: ScheduleKeeper
+    attention: AttentionRepository
 
 
 @asynccontextmanager
@@ -121,6 +127,7 @@ def _services(
 ) -> Services:
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
+    planned = ScheduleSettings()
     reader = OrderReader(repository, client)
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
@@ -147,6 +154,8 @@ def _services(
         jobs=job_keeper,
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
+        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
+        attention=AttentionRepository(engine),
     )
 
 

@@ -1,5 +1,6 @@
 """What somebody has to look at, apart from the course of any order."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel
@@ -8,18 +9,36 @@ from pydantic import BaseModel
 class AttentionKind(StrEnum):
     """`unexpected_charge`: money was taken that our books do not have, or have otherwise.
 
+    `missing_charge`, `refund_differs`: our books have what the payment provider does not, or it has more than they.
     `shipment_overdue`: a parcel did not move for so long that its carrier is not asked any more.
+    `orphaned_reservation`: an order is over and still holds stock.
+    `stuck_order`: an order stands still for longer than its own time-outs allow.
+    `webhook_failing`, `webhook_disabled`: an endpoint gets no webhooks any more, or soon will not.
     """
 
     DISPUTE = "dispute"
     UNEXPECTED_CHARGE = "unexpected_charge"
+    MISSING_CHARGE = "missing_charge"
+    REFUND_DIFFERS = "refund_differs"
     SHIPMENT_OVERDUE = "shipment_overdue"
+    ORPHANED_RESERVATION = "orphaned_reservation"
+    STUCK_ORDER = "stuck_order"
+    WEBHOOK_FAILING = "webhook_failing"
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 class AttentionItem(BaseModel, frozen=True):
-    """Something to look at. `source` is the provider's id of what it is about, which has one item of a kind."""
+    """Something to look at. `source` is the id of what it is about, which has one item of a kind."""
 
     kind: AttentionKind
     source: str
     order_id: str | None
     detail: str
+
+
+class KeptItem(AttentionItem, frozen=True):
+    """An item as it is kept. `closed_at` is when what it is about was found to have passed."""
+
+    id: str
+    opened_at: datetime
+    closed_at: datetime | None

@@ -1,6 +1,7 @@
 """Ids are opaque: a prefix that names the kind and a ULID in its canonical 26 characters."""
 
 import re
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -24,6 +25,11 @@ _ORDERS = UUID("6f1f4c4e-6f0a-5a55-9a0e-0f6c3b8f3b57")
 _RECEIVERS = UUID("b7a0a5de-0f3f-5c39-8a53-6f7e0f4b9d21")
 
 
+def first_id_at(prefix: str, at: datetime) -> str:
+    """The smallest id that may have been made at this time, of those that are made of the time."""
+    return f"{prefix}_{str(ULID.from_datetime(at))[:10]}{'0' * 16}"
+
+
 def order_id_for(subject: str, idempotency_key: str) -> str:
     """The id of the order that this subject places under this key: the same pair gives the same order.
 
@@ -35,6 +41,10 @@ def order_id_for(subject: str, idempotency_key: str) -> str:
 
 def order_workflow_id(order_id: str) -> str:
     return f"order/{order_id}"
+
+
+def order_id_of_workflow(workflow_id: str) -> str:
+    return workflow_id.removeprefix("order/")
 
 
 def fulfilment_id(order_id: str, number: int) -> str:

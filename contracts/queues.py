@@ -7,10 +7,11 @@ ACCOUNTS = "accounts"
 MAIL = "mail"
 WEBHOOKS = "webhooks"
 SHIPMENTS = "shipments"
+SCHEDULES = "schedules"
 JOBS = "jobs"
 # For jobs that come in thousands, so that they wait for each other and not everybody for them.
 JOBS_BULK = "jobs-bulk"
 FOR_JOBS = (JOBS, JOBS_BULK)
 # Each takes memory and Postgres for minutes: a worker runs few at once.
 REPORTS = "reports"
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS, REPORTS)
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, *FOR_JOBS, REPORTS)

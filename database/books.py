@@ -69,8 +69,8 @@ _ENTER = f"""
     {_ADD}
     INSERT INTO followthrough.orders
         (id, customer_id, status, phase, failure, final_status, updated_at, fulfilments, lines, total, ship_to,
-         currency, request_hash, request_id, run_id, created_at, revision)
-    VALUES ($1, $2, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 1)
+         currency, request_hash, request_id, run_id, created_at, rules, revision)
+    VALUES ($1, $2, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, 1)
 """  # noqa: S608
 _WRITE = f"""
     {_ADD}
@@ -177,6 +177,7 @@ class Books:
             order.request_id,
             run_id,
             order.accepted_at,
+            order.rules.model_dump_json(),
         )
         await inventory.reserve(entered.connection, order.order_id, entered.fulfilments)
 

@@ -72,19 +72,10 @@ class JobRepository:
     async def accept(self, wanted: WantedJob) -> AcceptedJob:
         """Accept a job, once per key, however many ask at once. Raises KeyReused."""
         async with self._engine.begin() as connection:
-            claimed = await connection.scalar(
-                insert(job_keys)
-                .values(
-                    subject=wanted.subject,
-                    key_hash=wanted.key_hash,
-                    request_hash=wanted.request_hash,
-                    job_id=wanted.id,
-                )
-                .on_conflict_do_nothing()
-                .returning(job_keys.c.job_id)
-            )
-            if claimed is None:
-                return await self._replay(connection, wanted)
+            while not await self._claim(connection, wanted):
+                # None when the key was cleaned up between the two statements: it is free again.
+                if earlier := await self._replay(connection, wanted):
+                    return earlier
             while True:
                 if inserted := await enqueue(connection, wanted):
                     return AcceptedJob(inserted, is_new=True, replayed=False)
@@ -97,6 +88,21 @@ class JobRepository:
                     )
                     return AcceptedJob(live, is_new=False, replayed=False)
 
+    async def _claim(self, connection: AsyncConnection, wanted: WantedJob) -> bool:
+        """Take the idempotency key for this job, if it is free."""
+        claimed = await connection.scalar(
+            insert(job_keys)
+            .values(
+                subject=wanted.subject,
+                key_hash=wanted.key_hash,
+                request_hash=wanted.request_hash,
+                job_id=wanted.id,
+            )
+            .on_conflict_do_nothing()
+            .returning(job_keys.c.job_id)
+        )
+        return claimed is not None
+
     async def _live(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
         query = select(*COLUMNS).where(
             jobs.c.subject == wanted.subject,
@@ -107,13 +113,15 @@ class JobRepository:
         found = (await connection.execute(query)).one_or_none()
         return job_of(found) if found is not None else None
 
-    async def _replay(self, connection: AsyncConnection, wanted: WantedJob) -> AcceptedJob:
+    async def _replay(self, connection: AsyncConnection, wanted: WantedJob) -> AcceptedJob | None:
         query: Select[Any] = (
             select(*COLUMNS, job_keys.c.request_hash)
             .join_from(job_keys, jobs, jobs.c.id == job_keys.c.job_id)
             .where(job_keys.c.subject == wanted.subject, job_keys.c.key_hash == wanted.key_hash)
         )
-        earlier = (await connection.execute(query)).one()
+        earlier = (await connection.execute(query)).one_or_none()
+        if earlier is None:
+            return None
         if earlier.request_hash != wanted.request_hash:
             raise KeyReused
         return AcceptedJob(job_of(earlier), is_new=False, replayed=True)

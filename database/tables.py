@@ -87,11 +87,13 @@ orders = Table(
     Column("request_hash", String(64), nullable=False),
     Column("request_id", Text, nullable=False),
     Column("run_id", Text, nullable=False, comment="of the order's workflow"),
+    Column("rules", JSONB(none_as_null=True), comment="that it was accepted under; null: not kept"),
     Column("created_at", INSTANT, nullable=False),
     Column("updated_at", INSTANT, nullable=False),
     Index(None, "customer_id", "created_at", "id"),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at", "id"),
+    Index("orders_closed_idx", "updated_at", "id", postgresql_where=text("phase = 'closed'")),
 )
 
 # Kept by a trigger of `orders`, whose `lines` say the same.
@@ -172,7 +174,7 @@ sign_ups = Table(
     Column("key_hash", String(64), primary_key=True, comment="of the Idempotency-Key"),
     Column("request_hash", String(64), nullable=False),
     Column("account_id", String(31), nullable=False, index=True, comment="as answered; of no account, maybe"),
-    Column("created_at", INSTANT, nullable=False),
+    Column("created_at", INSTANT, nullable=False, index=True),
 )
 
 mails = Table(
@@ -283,7 +285,7 @@ job_keys = Table(
     Column("subject", Text, primary_key=True),
     Column("key_hash", String(64), primary_key=True, comment="of the Idempotency-Key"),
     Column("request_hash", String(64), nullable=False),
-    Column("job_id", String(30), nullable=False),
+    Column("job_id", String(30), nullable=False, index=True),
     Column("created_at", INSTANT, nullable=False, server_default=func.now()),
 )
 
@@ -330,6 +332,7 @@ inbound_events = Table(
     ),
     Column("received_at", INSTANT, nullable=False, server_default=func.now()),
     Column("processed_at", INSTANT),
+    Index("inbound_events_with_body_idx", "received_at", postgresql_where=text("body <> ''")),
 )
 
 shipments = Table(
@@ -370,4 +373,5 @@ attention_items = Table(
     Column("opened_at", INSTANT, nullable=False, server_default=func.now()),
     Column("closed_at", INSTANT),
     UniqueConstraint("kind", "source"),
+    Index("attention_items_open_idx", "opened_at", "id", postgresql_where=text("closed_at IS NULL")),
 )

@@ -1,12 +1,14 @@
 """Payments over Stripe's API, version-independent parts only: https://docs.stripe.com/api."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
 from contracts.ids import fulfilment_number
+from contracts.money import Money
 from contracts.providers import (
     ChargeRequest,
     ProviderFailed,
@@ -16,13 +18,21 @@ from contracts.providers import (
     ProviderSilent,
     RefundRequest,
 )
+from contracts.reconciliation import Payment
 from contracts.steps import Step
+from contracts.upkeep import Period
 from providers.http import send
 
 NAME = "the payment provider"
 
 # Stripe forgets an idempotency key after 24 hours: https://docs.stripe.com/api/idempotent_requests
 KEY_LIFETIME = timedelta(hours=23)
+
+
+# The longest that there is.
+PAGE = "100"
+# A charge tells how much of it was given back.
+WITH_CHARGES = {"expand[]": "data.latest_charge"}
 
 
 class PaymentProvider:
@@ -104,6 +114,52 @@ class PaymentProvider:
                 return str(refund["id"])
         return None
 
+    async def payments(self, period: Period) -> AsyncIterator[Sequence[Payment]]:
+        """Every charge of an order that succeeded and was created in this time, a page at a time, newest first.
+
+        Seconds are the provider's unit. Raises ProviderFailed or ProviderSilent, as all that follow do.
+        """
+        async for page in self._pages("v1/payment_intents", period, WITH_CHARGES):
+            yield [payment for intent in page if (payment := _payment(intent))]
+
+    async def charges_refunded(self, period: Period) -> AsyncIterator[Sequence[str]]:
+        """The ids of the charges of which something was given back in this time, a page at a time, newest first."""
+        async for page in self._pages("v1/refunds", period, {}):
+            yield [refund["payment_intent"] for refund in page if refund["payment_intent"]]
+
+    async def payments_of(self, order_id: str) -> Sequence[Payment]:
+        """The charges of one order that succeeded, by search, which may not have those of the last minute."""
+        query = {"query": f"metadata['order_id']:'{order_id}'", "limit": PAGE, **WITH_CHARGES}
+        found = (await self._read("v1/payment_intents/search", query))["data"]
+        return [payment for intent in found if (payment := _payment(intent))]
+
+    async def payment(self, charge_id: str) -> Payment | None:
+        """One charge; None when there is no such charge of an order that succeeded."""
+        path = f"v1/payment_intents/{charge_id}"
+        request = self._client.build_request("GET", path, params={"expand[]": "latest_charge"})
+        response = await send(self._client, request, provider=NAME, timeout_s=self._timeout_s)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if not response.is_success:
+            raise ProviderSilent(f"{path} answered {response.status_code}")
+        return _payment(response.json())
+
+    async def _pages(
+        self, path: str, period: Period, more: Mapping[str, str]
+    ) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+        query = {
+            "limit": PAGE,
+            "created[gte]": str(int(period.since.timestamp())),
+            "created[lt]": str(math.ceil(period.until.timestamp())),
+            **more,
+        }
+        while True:
+            page = await self._read(path, query)
+            yield page["data"]
+            if not page["has_more"]:
+                return
+            query["starting_after"] = page["data"][-1]["id"]
+
     async def _post(self, path: str, *, step: Step, form: dict[str, str], timeout_s: float | None) -> httpx.Response:
         if datetime.now(UTC) - step.begun_at > KEY_LIFETIME:
             raise ProviderNeedsSearch(f"the key of {path} is too old to be repeated safely")
@@ -129,11 +185,15 @@ class PaymentProvider:
         raise ProviderFailed(message)
 
     async def _get(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        return list((await self._read(path, query))["data"])
+
+    async def _read(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         request = self._client.build_request("GET", path, params=query)
         response = await send(self._client, request, provider=NAME, timeout_s=self._timeout_s)
         if not response.is_success:
             raise ProviderSilent(f"{path} answered {response.status_code}")
-        return list(response.json()["data"])
+        page: dict[str, Any] = response.json()
+        return page
 
 
 def _subject(request: ProviderRequest, step: Step) -> dict[str, str]:
@@ -144,6 +204,18 @@ def _subject(request: ProviderRequest, step: Step) -> dict[str, str]:
 def fulfilment_of(metadata: Mapping[str, str]) -> int:
     """Which fulfilment of its order a payment is for. Orders had but one once, and their payments don't name it."""
     return fulfilment_number(metadata["fulfilment_id"]) if "fulfilment_id" in metadata else 1
+
+
+def _payment(intent: Mapping[str, Any]) -> Payment | None:
+    """None for what took no money, or not for an order: others may use the same account with the provider."""
+    if intent["status"] != "succeeded" or "order_id" not in intent["metadata"]:
+        return None
+    return Payment(
+        charge_id=intent["id"],
+        order_id=intent["metadata"]["order_id"],
+        amount=Money(amount=intent["amount_received"], currency=intent["currency"]),
+        refunded=intent["latest_charge"]["amount_refunded"],
+    )
 
 
 def _is_refusal(path: str, status: int, error: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.calls import Answer, Call
 from sandbox.mails import Mail
@@ -198,6 +198,19 @@ class Ledger:
             if order_id is None
             else "SELECT object FROM payment_intents WHERE order_id = :order_id ORDER BY number DESC",
             {"order_id": order_id},
+        )
+        return [_read(row["object"]) for row in rows]
+
+    def created(
+        self, table: Literal["payment_intents", "refunds"], since: int, until: int, *, behind: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """At most `limit` of those created in this time (seconds since the epoch), newest first, older than one."""
+        rows = self._database.execute(
+            f"SELECT object FROM {table} WHERE json_extract(object, '$.created') >= :since "  # noqa: S608
+            "AND json_extract(object, '$.created') < :until "
+            f"AND (:behind IS NULL OR number < (SELECT number FROM {table} WHERE id = :behind)) "
+            "ORDER BY number DESC LIMIT :limit",
+            {"since": since, "until": until, "behind": behind, "limit": limit},
         )
         return [_read(row["object"]) for row in rows]
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +14,7 @@ from sandbox.calls import Answer, AtTheDoor, Call
 from sandbox.cards import GENERIC_DECLINE, NEEDS_AUTHENTICATION, TEST_CARDS
 from sandbox.faults import Behaviour, Faults, Operation, Provider
 from sandbox.ledger import Ledger, StoredAnswer
-from sandbox.stripe import Form, StripeError
+from sandbox.stripe import Form, Page, StripeError
 from sandbox.waiting import Waiting
 
 Effect = Callable[[bool], dict[str, Any]]
@@ -61,6 +61,7 @@ class Payments:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/v1/payment_intents", self.charge, methods=["POST"]),
+            Route("/v1/payment_intents", self.payment_intents, methods=["GET"]),
             Route("/v1/payment_intents/search", self.search, methods=["GET"]),
             Route("/v1/payment_intents/{id}", self.payment_intent, methods=["GET"]),
             Route("/v1/refunds", self.refund, methods=["POST"]),
@@ -82,7 +83,7 @@ class Payments:
             matching = [intent for intent in intents if wanted.items() <= intent["metadata"].items()]
             return {
                 "object": "search_result",
-                "data": matching,
+                "data": self._expanded(request, matching),
                 "has_more": False,
                 "next_page": None,
                 "url": "/v1/payment_intents/search",
@@ -90,19 +91,46 @@ class Payments:
 
         return self._look_up(request, found)
 
+    async def payment_intents(self, request: Request) -> Response:
+        def found(call: Call) -> dict[str, Any]:
+            page = stripe.page_of(request.query_params)
+            listed = self._page(page, "payment_intents", "/v1/payment_intents")
+            return {**listed, "data": self._expanded(request, listed["data"])}
+
+        return self._look_up(request, found)
+
     async def payment_intent(self, request: Request) -> Response:
         def found(call: Call) -> dict[str, Any]:
-            return self._known_intent(call, request.path_params["id"])
+            intent = self._known_intent(call, request.path_params["id"])
+            return self._expanded(request, [intent], "latest_charge")[0]
 
         return self._look_up(request, found)
 
     async def refunds(self, request: Request) -> Response:
+        """Those of one payment, or a page of all."""
+
         def found(call: Call) -> dict[str, Any]:
+            if "payment_intent" not in request.query_params:
+                return self._page(stripe.page_of(request.query_params), "refunds", "/v1/refunds")
             intent = self._known_intent(call, stripe.required(dict(request.query_params), "payment_intent"))
             data = self.ledger.refunds(intent["id"])
             return {"object": "list", "data": data, "has_more": False, "url": "/v1/refunds"}
 
         return self._look_up(request, found)
+
+    def _page(self, page: Page, table: Literal["payment_intents", "refunds"], url: str) -> dict[str, Any]:
+        """A page of all, newest first: https://docs.stripe.com/api/pagination."""
+        data = self.ledger.created(table, page.since, page.until, behind=page.starting_after, limit=page.limit + 1)
+        return {"object": "list", "data": data[: page.limit], "has_more": len(data) > page.limit, "url": url}
+
+    def _expanded(
+        self, request: Request, intents: list[dict[str, Any]], field: str = "data.latest_charge"
+    ) -> list[dict[str, Any]]:
+        """The intents, each with its charge in full when that field was asked for."""
+        if stripe.expands(request.query_params, field):
+            for intent in intents:
+                intent["latest_charge"] = stripe.charge(intent, self.ledger.refunds(intent["id"]))
+        return intents
 
     async def unknown(self, request: Request) -> Response:
         path = request.path_params["path"]

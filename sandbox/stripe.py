@@ -8,10 +8,12 @@ import re
 import secrets
 import time
 from collections.abc import Set
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from sandbox.calls import Answer
@@ -21,6 +23,9 @@ Form = dict[str, str]
 
 LARGEST_AMOUNT = 99_999_999
 """In minor units; Stripe takes amounts of at most eight digits."""
+
+LONGEST_PAGE = 100
+END_OF_TIME = 2**53
 
 _METADATA = re.compile(r"metadata\[([^\[\]]+)\]")
 _CURRENCY = re.compile(r"[a-zA-Z]{3}")
@@ -130,6 +135,45 @@ def metadata_query(query: str) -> dict[str, str]:
     return wanted
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for; times are in seconds since the epoch."""
+
+    limit: int
+    since: int
+    until: int
+    starting_after: str | None
+
+
+def page_of(query: QueryParams) -> Page:
+    """Read the parameters of a list."""
+    for name in query:
+        if name not in ("limit", "created[gte]", "created[lt]", "starting_after", "expand[]"):
+            raise StripeError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+    limit = _integer(query, "limit", 10)
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise StripeError(400, f"limit must be between 1 and {LONGEST_PAGE}", param="limit")
+    since, until = _integer(query, "created[gte]", 0), _integer(query, "created[lt]", END_OF_TIME)
+    return Page(limit, since, until, query.get("starting_after"))
+
+
+def expands(query: QueryParams, name: str) -> bool:
+    """Whether the object behind this field is asked for; another one is not played here."""
+    wanted = set(query.getlist("expand[]"))
+    if wanted - {name}:
+        raise StripeError(400, f"This property cannot be expanded here: {', '.join(wanted - {name})}.", param="expand")
+    return name in wanted
+
+
+def _integer(query: QueryParams, name: str, default: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise StripeError(400, f"Invalid integer: {text}", code="parameter_invalid_integer", param=name)
+    return int(text)
+
+
 def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
@@ -173,6 +217,22 @@ def refuse(intent: dict[str, Any], refusal: Refusal) -> StripeError:
         last_payment_error=StripeError(402, refusal.message, **said).error,
     )
     return StripeError(402, refusal.message, **said, payment_intent=intent)
+
+
+def charge(intent: dict[str, Any], refunds: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last charge of a PaymentIntent."""
+    refunded = sum(refund["amount"] for refund in refunds)
+    return {
+        "id": intent["latest_charge"],
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_refunded": refunded,
+        "created": intent["created"],
+        "currency": intent["currency"],
+        "payment_intent": intent["id"],
+        "refunded": refunded == intent["amount_received"],
+        "status": "succeeded" if intent["status"] == "succeeded" else "failed",
+    }
 
 
 def refund(form: Form, intent: dict[str, Any], amount: int) -> dict[str, Any]:

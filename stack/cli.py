@@ -135,7 +135,10 @@ def migrate(
     home: HomeOption = DEFAULT_HOME,
     sample_goods: Annotated[bool, typer.Option(help="Put sample goods into an empty catalogue.")] = False,
 ) -> None:
-    """Bring the database's tables, and Temporal's namespace and search attributes, up to date. Safe to repeat."""
+    """Bring the database's tables, and Temporal's namespace, search attributes and schedules, up to date.
+
+    Safe to repeat. Prints each schedule that it creates, updates or removes.
+    """
     from stack import run
 
     run.migrate(Home(home), sample_goods=sample_goods)

@@ -17,6 +17,7 @@ CARRIER_URL = "FOLLOWTHROUGH_CARRIER_URL"
 SMTP_HOST = "FOLLOWTHROUGH_SMTP_HOST"
 SMTP_PORT = "FOLLOWTHROUGH_SMTP_PORT"
 SMTP_SECURITY = "FOLLOWTHROUGH_SMTP_SECURITY"
+DIGEST_TO = "FOLLOWTHROUGH_DIGEST_TO"
 # The ports that `up` opens, each with the variable that tells it; a port that no variable tells is a free one.
 PORT_VARIABLES = {
     "postgres": "FOLLOWTHROUGH_POSTGRES_PORT",
@@ -47,7 +48,7 @@ def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict
     stack = _of_stack(home, state)
     if SMTP_HOST in environment:
         # What is true of the sandbox says nothing about that host.
-        stack = {name: value for name, value in stack.items() if name not in (SMTP_PORT, SMTP_SECURITY)}
+        stack = {name: value for name, value in stack.items() if name not in (SMTP_PORT, SMTP_SECURITY, DIGEST_TO)}
     return {**stack, **environment}
 
 
@@ -76,4 +77,5 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
     if state.smtp_address is not None:
         known[SMTP_HOST], _, known[SMTP_PORT] = state.smtp_address.rpartition(":")
         known[SMTP_SECURITY] = "none"
+        known[DIGEST_TO] = "operators@followthrough.example"
     return {name: value for name, value in known.items() if value is not None}

@@ -1,8 +1,10 @@
-"""What has to be there before work is accepted: our tables, and Temporal's namespace and search attributes."""
+"""What has to be there before work is accepted: our tables, and Temporal's namespace, attributes and schedules."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
 import asyncpg
 from google.protobuf.duration_pb2 import Duration
@@ -15,12 +17,17 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
 )
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
 import database.migrate
 from contracts.queues import ORDERS
-from settings import DatabaseSettings, TemporalSettings
+from settings import DatabaseSettings, ScheduleSettings, TemporalSettings
 from stack.errors import StackError
+from stack.schedules import keep_schedules
+from workflows.schedules import DeclaredSchedule, schedules
+
+Result = TypeVar("Result")
 
 RETENTION = timedelta(hours=72)
 SEARCH_ATTRIBUTES = {
@@ -42,9 +49,12 @@ PASSING = {
 }
 
 
-def migrate() -> None:
-    """Bring the database and Temporal up to date. Safe to repeat. Waits up to a minute for Temporal to come up."""
-    settings = DatabaseSettings()
+def migrate() -> list[str]:
+    """Bring the database and Temporal up to date. Safe to repeat. Waits up to a minute for Temporal to come up.
+
+    Returns what was done about the schedules, in words.
+    """
+    settings, planned = DatabaseSettings(), ScheduleSettings()
     try:
         database.migrate.upgrade(settings.database_url.get_secret_value())
     except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
@@ -52,16 +62,18 @@ def migrate() -> None:
             f"the database cannot be migrated: {error}",
             remedy="check that it runs, that DATABASE_URL is right, and that its role may create tables there",
         ) from error
-    asyncio.run(_prepare_temporal(TemporalSettings()))
+    declared = schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)
+    return asyncio.run(_prepare_temporal(TemporalSettings(), declared))
 
 
-async def _prepare_temporal(settings: TemporalSettings) -> None:
+async def _prepare_temporal(settings: TemporalSettings, declared: Sequence[DeclaredSchedule]) -> list[str]:
     try:
         async with asyncio.timeout(PATIENCE_S):
             client = await _connect(settings)
             await _register_namespace(client)
             await _until_done(_add_search_attributes, client)
             await _until_done(_use, client)
+            return await _until_done(partial(keep_schedules, declared=declared), client)
     except RPCError as error:
         raise StackError(
             f"Temporal at {settings.address} refuses: {error.message}",
@@ -77,7 +89,9 @@ async def _prepare_temporal(settings: TemporalSettings) -> None:
 async def _connect(settings: TemporalSettings) -> Client:
     while True:
         try:
-            return await Client.connect(settings.address, namespace=settings.namespace)
+            return await Client.connect(
+                settings.address, namespace=settings.namespace, data_converter=pydantic_data_converter
+            )
         except RuntimeError:
             # The client raises this, with words of its own, for a server that does not answer yet.
             await asyncio.sleep(RETRY_EVERY_S)
@@ -124,7 +138,7 @@ async def _use(client: Client) -> None:
     )
 
 
-async def _until_done(step: Callable[[Client], Awaitable[None]], client: Client) -> None:
+async def _until_done(step: Callable[[Client], Awaitable[Result]], client: Client) -> Result:
     while True:
         try:
             return await step(client)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
 from pydantic import ValidationError
 
 from stack.environment import HOME_MARK, PORT_VARIABLES, joined_to
@@ -56,7 +57,8 @@ def migrate(home: Home, *, sample_goods: bool) -> None:
         from stack.migration import migrate as bring_up_to_date
         from stack.sample_goods import stock_an_empty_catalogue
 
-        bring_up_to_date()
+        for change in bring_up_to_date():
+            typer.echo(change)
         if sample_goods:
             stock_an_empty_catalogue()
 

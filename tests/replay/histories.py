@@ -60,6 +60,9 @@ def _command(event: Json) -> str | None:
         case "upsert_workflow_search_attributes":
             attributes = event["upsertWorkflowSearchAttributesEventAttributes"]["searchAttributes"]["indexedFields"]
             return f"search attributes { ({name: _decoded(value) for name, value in attributes.items()}) }"
+        case "workflow_properties_modified":
+            changed = event["workflowPropertiesModifiedEventAttributes"]["upsertedMemo"]["fields"]
+            return f"memo {sorted(changed)}"
         case "workflow_execution_update_accepted":
             accepted = event["workflowExecutionUpdateAcceptedEventAttributes"]["acceptedRequest"]
             return f"update {accepted['input']['name']} accepted"

@@ -12,7 +12,7 @@ from contracts.customers import CustomerAction
 from contracts.fraud import FraudLimit
 from contracts.orders import OrderStatus
 from database.fraud import FraudRepository
-from tests.replay import delivery_shapes, shipment_shapes, welcome_shapes
+from tests.replay import delivery_shapes, shipment_shapes, upkeep_shapes, welcome_shapes
 from tests.replay.histories import commands
 from tests.shop import ADA, POLL_S, WITHIN_S, Shop, ShopOrder
 
@@ -236,6 +236,13 @@ SHAPES: dict[str, Shape] = {
         shipment_shapes.shipment_polled,
         shipment_shapes.shipment_given_up,
         shipment_shapes.shipment_called_back,
+        upkeep_shapes.cleaned_up,
+        upkeep_shapes.cleaned_up_in_part,
+        upkeep_shapes.digest_sent,
+        upkeep_shapes.payments_reconciled,
+        upkeep_shapes.webhooks_looked_at,
+        upkeep_shapes.orders_looked_at,
+        upkeep_shapes.orders_not_looked_at,
     )
 }
 

@@ -13,6 +13,7 @@ from tests.replay.shapes import SHAPES
 from workflows.delivery import DeliveryWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.shipments import ShipmentWorkflow
+from workflows.upkeep import UPKEEP
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
 WORKFLOWS = [
@@ -21,6 +22,7 @@ WORKFLOWS = [
     AccountMailWorkflow,
     DeliveryWorkflow,
     ShipmentWorkflow,
+    *UPKEEP,
 ]
 
 ADVICE = """

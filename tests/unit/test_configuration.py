@@ -8,7 +8,10 @@ from pydantic_core import PydanticUndefined
 from settings import (
     ApiSettings,
     DatabaseSettings,
+    DigestSettings,
     OrderSettings,
+    RetentionSettings,
+    ScheduleSettings,
     SessionSettings,
     TemporalSettings,
     WebhookSettings,
@@ -25,6 +28,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for settings in (
         *(DatabaseSettings, TemporalSettings, OrderSettings, SessionSettings, ApiSettings),
         *(WorkerSettings, WebhookSettings, WebhookWorkerSettings),
+        *(ScheduleSettings, DigestSettings, RetentionSettings),
     ):
         for name, field in settings.model_fields.items():
             variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()

@@ -48,6 +48,28 @@ async def test_temporal_away(own_stack: RunningStack, caller: Caller) -> None:
     assert (await caller.until(again.json()["id"], "completed"))["id"] == again.json()["id"]
 
 
+async def test_schedules_while_temporal_is_away(own_stack: RunningStack, caller: Caller) -> None:
+    schedule = "/v1/admin/schedules/stuck-orders"
+    backfill = {"from": "2026-02-01T00:00:00Z", "to": "2026-02-01T01:00:00Z"}
+
+    with frozen(own_stack, "temporal"):
+        answers = [
+            await caller.get("/v1/admin/schedules"),
+            await caller.get(schedule),
+            *[await caller.post(f"{schedule}/{command}") for command in ("pause", "resume", "trigger")],
+            await caller.post(f"{schedule}/backfill", json=backfill),
+        ]
+        # These are in our books.
+        attention = await caller.get("/v1/admin/attention")
+    await until_ready(caller)
+
+    for answer in answers:
+        assert_problem(answer, 503, "temporarily_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    assert attention.status_code == 200
+    assert (await caller.get(schedule)).status_code == 200
+
+
 async def test_an_order_from_the_shop_meets_temporals_absence(own_stack: RunningStack, caller: Caller) -> None:
     customer = Caller(caller.http, own_stack, "shopper", "orders:write")
     async with visiting(own_stack) as visitor:

@@ -179,6 +179,74 @@ async def test_a_search_it_cannot_read_is_refused(sandbox: Sandbox, query: str) 
     assert error_of(response)["param"] == "query"
 
 
+async def test_all_payments_are_listed_newest_first_in_pages(sandbox: Sandbox, order_id: str) -> None:
+    made = [(await sandbox.charge(order_id, key=f"{order_id}/{number}")).json()["id"] for number in range(5)]
+
+    listed: list[Json] = []
+    query: dict[str, str] = {"limit": "2"}
+    while len(listed) < 5:
+        page = json_of(await sandbox.http.get("/payments/v1/payment_intents", params=query))
+        assert page["has_more"]
+        listed += page["data"]
+        query["starting_after"] = listed[-1]["id"]
+
+    assert [intent["id"] for intent in listed[:5]] == made[::-1]
+    created = listed[0]["created"]
+    whole = {"limit": "100", "created[gte]": str(created), "created[lt]": str(created + 1)}
+    within = json_of(await sandbox.http.get("/payments/v1/payment_intents", params=whole))
+    assert made[-1] in [intent["id"] for intent in within["data"]]
+    before = json_of(await sandbox.http.get("/payments/v1/payment_intents", params={"created[lt]": "1"}))
+    assert (before["data"], before["has_more"]) == ([], False)
+
+
+async def test_a_listed_payment_can_tell_how_much_of_it_was_given_back(sandbox: Sandbox, order_id: str) -> None:
+    intent = (await sandbox.charge(order_id)).json()
+    await sandbox.refund(order_id, intent["id"], amount="500")
+    expanded = {"expand[]": "data.latest_charge"}
+
+    listed = json_of(await sandbox.http.get("/payments/v1/payment_intents", params={"limit": "1", **expanded}))
+    query = {"query": f"metadata['order_id']:'{order_id}'", **expanded}
+    found = json_of(await sandbox.http.get("/payments/v1/payment_intents/search", params=query))
+
+    assert listed["data"] == found["data"]
+    charge = listed["data"][0]["latest_charge"]
+    assert (charge["id"], charge["amount"], charge["amount_refunded"]) == (intent["latest_charge"], 2000, 500)
+    assert not charge["refunded"]
+    one = await sandbox.http.get(f"/payments/v1/payment_intents/{intent['id']}", params={"expand[]": "latest_charge"})
+    assert json_of(one)["latest_charge"] == charge
+
+
+async def test_all_refunds_are_listed_newest_first_in_pages(sandbox: Sandbox, order_id: str) -> None:
+    intent = (await sandbox.charge(order_id)).json()["id"]
+    made = [
+        (await sandbox.refund(order_id, intent, f"{order_id}/refund/{number}", amount="100")).json()["id"]
+        for number in range(3)
+    ]
+
+    first = json_of(await sandbox.http.get("/payments/v1/refunds", params={"limit": "2"}))
+    behind = {"limit": "1", "starting_after": first["data"][-1]["id"]}
+    second = json_of(await sandbox.http.get("/payments/v1/refunds", params=behind))
+
+    assert [refund["id"] for refund in first["data"] + second["data"]] == made[::-1]
+    assert {refund["payment_intent"] for refund in first["data"]} == {intent}
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"limit": "101"}, "limit"),
+        ({"limit": "few"}, "limit"),
+        ({"customer": "cus_1"}, "customer"),
+        ({"expand[]": "data.customer"}, "expand"),
+    ],
+)
+async def test_a_list_it_cannot_give_is_refused(sandbox: Sandbox, query: dict[str, str], param: str) -> None:
+    response = await sandbox.http.get("/payments/v1/payment_intents", params=query)
+
+    assert response.status_code == 400
+    assert error_of(response)["param"] == param
+
+
 async def test_an_unknown_url_is_an_error_in_stripes_shape(sandbox: Sandbox) -> None:
     response = await sandbox.http.get("/payments/v1/charges")
 

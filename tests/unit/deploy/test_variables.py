@@ -12,11 +12,14 @@ from settings import (
     ApiSettings,
     ConfirmationSettings,
     DatabaseSettings,
+    DigestSettings,
     JobSettings,
     MailSettings,
     ObjectStoreSettings,
     OrderSettings,
+    RetentionSettings,
     S3Settings,
+    ScheduleSettings,
     SessionSettings,
     TemporalSettings,
     WebhookSettings,
@@ -28,13 +31,14 @@ Services = dict[str, dict[str, Any]]
 Environments = dict[str, dict[str, str]]
 
 READ_BY: dict[str, list[type[BaseSettings]]] = {
-    "migrate": [DatabaseSettings, TemporalSettings],
+    "migrate": [DatabaseSettings, TemporalSettings, ScheduleSettings],
     "api": [
         DatabaseSettings,
         TemporalSettings,
         ConfirmationSettings,
         SessionSettings,
         OrderSettings,
+        ScheduleSettings,
         ApiSettings,
         ObjectStoreSettings,
         S3Settings,
@@ -51,6 +55,8 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         WebhookSettings,
         WebhookWorkerSettings,
         JobSettings,
+        DigestSettings,
+        RetentionSettings,
     ],
 }
 SECRET = re.compile(r"PASSWORD|PWD|SECRET|TOKEN|_KEY$|DATABASE_URL")

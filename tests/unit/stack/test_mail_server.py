@@ -45,6 +45,7 @@ def test_mail_goes_to_the_sandbox(home: Home, held: PortReservations) -> None:
     for variables in (supervised(home, state, {}), joined_to(home, {})):
         assert (variables["FOLLOWTHROUGH_SMTP_HOST"], variables["FOLLOWTHROUGH_SMTP_PORT"]) == ("127.0.0.1", port)
         assert variables["FOLLOWTHROUGH_SMTP_SECURITY"] == "none"
+        assert variables["FOLLOWTHROUGH_DIGEST_TO"] == "operators@followthrough.example"
 
 
 def test_a_mail_server_that_was_brought_along_has_a_port_and_security_of_its_own(
@@ -56,7 +57,8 @@ def test_a_mail_server_that_was_brought_along_has_a_port_and_security_of_its_own
 
     for variables in (supervised(home, state, environment), joined_to(home, environment)):
         assert variables["FOLLOWTHROUGH_SMTP_HOST"] == "mail.example"
-        assert not {"FOLLOWTHROUGH_SMTP_PORT", "FOLLOWTHROUGH_SMTP_SECURITY"} & variables.keys()
+        of_the_sandbox = {"FOLLOWTHROUGH_SMTP_PORT", "FOLLOWTHROUGH_SMTP_SECURITY", "FOLLOWTHROUGH_DIGEST_TO"}
+        assert not of_the_sandbox & variables.keys()
 
 
 def test_the_sandbox_is_left_out_once_nothing_needs_it(home: Home, held: PortReservations) -> None:
