@@ -55,6 +55,7 @@ from activities.payment_events import PaymentEvents
 from activities.payments import PaymentActivities
 from activities.provider_calls import ProviderCaller
 from activities.reconciliation import ReconciliationActivities
+from activities.reports.expiry import ReportExpiry
 from activities.reports.orders import OrdersReportWriter
 from activities.shipments import ShipmentActivities
 from activities.shipping import ShippingActivities
@@ -268,9 +269,8 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         application_name="followthrough reports",
         plan_cache_mode="force_custom_plan",
     )
-    jobs = job_functions(
-        ReportJobs(ReportRepository(report_engine), OrdersReportWriter(OrderRows(report_engine), _object_store()))
-    )
+    reports, store = ReportRepository(report_engine), _object_store()
+    jobs = job_functions(ReportJobs(reports, OrdersReportWriter(OrderRows(report_engine), store)))
     # Of its own, so that upkeep, which takes its time, keeps no order waiting for a connection.
     upkeep_engine = create_engine(
         DatabaseSettings().database_url.get_secret_value(),
@@ -379,6 +379,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
                 task_queue=queues.SCHEDULES,
                 workflows=UPKEEP,
                 activities=[
+                    ReportExpiry(reports, store).forget_reports,
                     cleanup.forget_jobs,
                     cleanup.forget_deliveries,
                     cleanup.empty_inbound_events,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, or_, select, update
@@ -122,13 +123,13 @@ class ReportRepository:
         async with self._engine.begin() as connection:
             await connection.execute(change)
 
-    async def expired(self, limit: int) -> Sequence[str]:
-        """At most `limit` reports whose time is over: since they were written, or since their jobs were given up."""
+    async def expired(self, at: datetime, limit: int) -> Sequence[str]:
+        """At most `limit` reports whose time is over by then: since they were written, or their jobs were given up."""
         over_at = func.coalesce(reports.c.expires_at, jobs.c.finished_at + KEPT_FOR)
         query = (
             select(reports.c.id)
             .join_from(reports, jobs, jobs.c.id == reports.c.job_id)
-            .where(over_at <= func.now())
+            .where(over_at <= at)
             .order_by(over_at)
             .limit(limit)
         )

@@ -11,6 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from activities.cleanup import CleanupActivities
 from activities.digest import DigestActivities
 from activities.reconciliation import ReconciliationActivities
+from activities.reports.expiry import ReportExpiry
 from activities.watching import WatchActivities
 from contracts import queues
 from contracts.digest import DigestDay, DigestRules
@@ -37,8 +38,9 @@ UNTIL_THE_NEXT = timedelta(minutes=5)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=4)
 DIGEST_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 
-# Whatever else is to be cleaned up, such as the files of expired reports, is one more of these.
+# Reports go before the jobs that wrote them.
 CLEANING: tuple[Callable[[Any, datetime], Awaitable[Cleaned | Watched]], ...] = (
+    ReportExpiry.forget_reports,
     CleanupActivities.forget_jobs,
     CleanupActivities.forget_deliveries,
     CleanupActivities.empty_inbound_events,

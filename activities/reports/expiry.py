@@ -1,31 +1,36 @@
 """Deletes the reports whose time is over."""
 
-from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from temporalio import activity
 
 from contracts.reports import report_folder
-from database.reports import ReportRepository
-from providers.object_store import ObjectStore
+from contracts.upkeep import Cleaned
+
+# Workflows import this module for its signature; what it needs to run stays out of them.
+if TYPE_CHECKING:
+    from database.reports import ReportRepository
+    from providers.object_store import ObjectStore
 
 AT_ONCE = 100
 
 
-@dataclass(frozen=True)
-class DeletedReports:
-    """How many reports were deleted, and how many objects of theirs."""
+class ReportExpiry:
+    """Deletes, a hundred after the other; whatever a lost attempt did is done."""
 
-    reports: int = 0
-    objects: int = 0
+    def __init__(self, reports: "ReportRepository", store: "ObjectStore") -> None:
+        self.reports = reports
+        self.store = store
 
-
-async def delete_expired_reports(reports: ReportRepository, store: ObjectStore) -> DeletedReports:
-    """Delete all reports that have expired, a hundred after the other; of each first the objects and then the row.
-
-    Raises ObjectStoreFailed and what Postgres raises; what is left then is found again by the next call.
-    """
-    deleted = DeletedReports()
-    while expired := await reports.expired(AT_ONCE):
-        for report_id in expired:
-            objects = await store.delete_below(report_folder(report_id))
-            await reports.delete(report_id)
-            deleted = DeletedReports(deleted.reports + 1, deleted.objects + objects)
-    return deleted
+    @activity.defn
+    async def forget_reports(self, at: datetime) -> Cleaned:
+        """Delete all reports that have expired by then; of each first the objects and then the row."""
+        deleted = 0
+        while expired := await self.reports.expired(at, AT_ONCE):
+            for report_id in expired:
+                await self.store.delete_below(report_folder(report_id))
+                await self.reports.delete(report_id)
+                deleted += 1
+                activity.heartbeat(deleted)
+        return Cleaned(what="reports", count=deleted)

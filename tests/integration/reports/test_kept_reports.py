@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,9 +11,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from temporalio.testing import ActivityEnvironment
 
 from activities.reports import expiry
-from activities.reports.expiry import DeletedReports, delete_expired_reports
+from activities.reports.expiry import ReportExpiry
 from api.app import create_app
 from contracts.ids import new_job_id, new_report_id
 from contracts.job_types.reports import ORDERS_REPORT
@@ -65,6 +67,12 @@ async def query(shop: Shop, sql: str, **values: Any) -> Sequence[Any]:
     async with shop.engine.begin() as connection:
         result = await connection.execute(text(sql), values)
         return result.all() if result.returns_rows else ()
+
+
+async def forget_expired(reports: ReportRepository, store: ObjectStore) -> int:
+    """How many reports a clean-up of now has deleted."""
+    cleaned = await ActivityEnvironment().run(ReportExpiry(reports, store).forget_reports, datetime.now(UTC))
+    return cleaned.count
 
 
 async def postponed(reports: ReportRepository, owner: Caller) -> Json:
@@ -151,7 +159,7 @@ async def test_from_its_time_on_a_report_is_gone_whether_or_not_it_was_deleted(
             assert_problem(await caller.get(expired["links"]["self"]), 404, "not_found")
             assert_problem(await download(caller, expired), 404, "not_found")
         assert [item["id"] for item in (await owner.get("/v1/reports")).json()["items"]] == [kept["id"]]
-        await delete_expired_reports(reports, store)
+        await forget_expired(reports, store)
 
     assert not (files / "reports" / expired["id"]).exists()
     assert await query(shop, "SELECT 1 FROM followthrough.reports WHERE id = :id", id=expired["id"]) == []
@@ -166,7 +174,7 @@ async def test_all_that_expired_is_deleted_in_batches_and_counted(
     files: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await delete_expired_reports(reports, store)
+    await forget_expired(reports, store)
     monkeypatch.setattr(expiry, "AT_ONCE", 2)
     made = [await written(owner) for _ in range(5)]
     for report in made[:4]:
@@ -174,8 +182,8 @@ async def test_all_that_expired_is_deleted_in_batches_and_counted(
     # Its files are gone already, as after a call that was cut off.
     await store.delete_below(f"reports/{made[0]['id']}")
 
-    assert await delete_expired_reports(reports, store) == DeletedReports(reports=4, objects=6)
-    assert await delete_expired_reports(reports, store) == DeletedReports()
+    assert await forget_expired(reports, store) == 4
+    assert await forget_expired(reports, store) == 0
 
     assert [path.name for path in (files / "reports").iterdir() if path.name in {report["id"] for report in made}] == [
         made[4]["id"]
@@ -192,12 +200,12 @@ async def test_what_a_report_that_was_given_up_has_left_is_deleted_as_late(
     age = "UPDATE followthrough.jobs SET finished_at = now() - make_interval(days => :days) WHERE id = :id"
 
     await query(shop, age, days=6, id=job_id)
-    await delete_expired_reports(reports, store)
+    await forget_expired(reports, store)
     assert (await read(owner, report))["status"] == "cancelled"
     await query(shop, age, days=7, id=job_id)
-    deleted = await delete_expired_reports(reports, store)
+    deleted = await forget_expired(reports, store)
 
-    assert deleted == DeletedReports(reports=1, objects=1)
+    assert deleted == 1
     assert_problem(await owner.get(report["links"]["self"]), 404, "not_found")
     assert [found async for found in store.list(f"reports/{report['id']}")] == []
 
@@ -208,7 +216,7 @@ async def test_a_key_is_free_again_when_its_report_was_deleted(
     key, period = new_key(), {"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
     first = await until(owner, await accepted(owner, key=key, **period), "succeeded")
     await expire(shop, first)
-    await delete_expired_reports(reports, store)
+    await forget_expired(reports, store)
 
     again = await ask_for(owner, key=key, **period)
 
