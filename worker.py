@@ -5,10 +5,9 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import httpx
@@ -28,6 +27,7 @@ from temporalio.runtime import (
 from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+import stalls
 from activities.account_mails import AccountMailActivities
 from activities.account_outbox import AccountOutbox
 from activities.accounts import AccountActivities
@@ -37,7 +37,9 @@ from activities.email.messages import AccountMailWriter
 from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
-from activities.jobs.functions import JOB_FUNCTIONS
+from activities.jobs.functions import job_functions
+from activities.jobs.images import ImageJobs
+from activities.jobs.processes import JobProcesses
 from activities.jobs.registry import queues_of, rate_limit_of
 from activities.jobs.runs import JobBooks
 from activities.jobs.settling import JobSettler
@@ -72,15 +74,19 @@ from database.webhook_endpoints import EndpointRepository
 from logs import configure_logging
 from providers.carrier import Carrier
 from providers.email import Mailer, SmtpServer
+from providers.object_store import S3Access
 from providers.payments import PaymentProvider
 from providers.webhook_sender import WebhookSender
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
     ConfirmationSettings,
     DatabaseSettings,
+    EventLoopSettings,
     JobSettings,
     MailSettings,
+    ObjectStoreSettings,
     ProviderCalls,
+    S3Settings,
     SmtpSecurity,
     TemporalSettings,
     WebhookSettings,
@@ -112,25 +118,26 @@ INTERCEPTORS = (ActivityLog(), Heartbeats())
 log = structlog.get_logger()
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT; running activities then get a moment to finish."""
+def main(polled: Collection[str] = queues.ALL) -> None:
+    """Poll these queues until SIGTERM or SIGINT; running activities then get a moment to finish."""
     configure_logging("worker")
-    uvloop.run(_main())
+    uvloop.run(_main(polled))
 
 
-async def _main() -> None:
+async def _main(polled: Collection[str]) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     settings = WorkerSettings()
     runtime = _runtime(settings)
-    async with workers(settings, await _connect(runtime), runtime.metric_meter) as relaying:
+    async with workers(settings, await _connect(runtime), runtime.metric_meter, polled) as relaying:
         # What start-up made stays for good: looking through all of it, the garbage collector would stop us for 0.1 s.
         gc.collect()
         gc.freeze()
-        log.info("worker started", queues=queues.ALL)
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("worker started", queues=sorted(polled))
+        with stalls.noticed(EventLoopSettings().blocked_after_s):
+            stopped = asyncio.create_task(stopping.wait())
+            await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)
         if relaying.done():
             # It never ends by itself: better a fresh process than a worker that leaves the outbox lying.
             relaying.result()
@@ -160,8 +167,13 @@ async def _connect(runtime: Runtime) -> Client:
 
 
 @contextlib.asynccontextmanager
-async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) -> AsyncIterator[asyncio.Task[None]]:
-    """Poll every task queue, and do what comes into the outbox, while the context is open. Yields the latter task."""
+async def workers(
+    settings: WorkerSettings, client: Client, meter: MetricMeter, polled: Collection[str]
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Poll these task queues, and do what comes into the outbox, while the context is open. Yields the latter task.
+
+    A worker that is kept for other queues leaves the outbox to those that run orders; its task then only waits.
+    """
     engine = create_engine(
         DatabaseSettings().database_url.get_secret_value(),
         connections=settings.worker_database_connections,
@@ -221,6 +233,8 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         application_name="followthrough jobs",
     )
     job_runs = JobRuns(job_engine)
+    processes = JobProcesses(job_settings.process_memory_bytes)
+    functions = job_functions(ImageJobs(ObjectStoreSettings().object_store_url, S3Access(**S3Settings().revealed)))
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
@@ -251,19 +265,24 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     payment_activities: list[Callable[..., Any]] = [payments.charge, payments.refund]
     shipping_activities: list[Callable[..., Any]] = [shipping.ship, shipping.cancel_shipment]
 
-    polling = partial(
-        Worker,
-        client,
-        interceptors=INTERCEPTORS,
-        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-    )
+    def polling(task_queue: str, **how: Any) -> Worker | None:
+        """None when this queue is left to other workers."""
+        if task_queue not in polled:
+            return None
+        usual = {
+            "interceptors": INTERCEPTORS,
+            "max_heartbeat_throttle_interval": HEARTBEAT_INTERVAL,
+            "default_heartbeat_throttle_interval": HEARTBEAT_INTERVAL,
+            "graceful_shutdown_timeout": GRACEFUL_SHUTDOWN,
+        }
+        return Worker(client, task_queue=task_queue, **{**usual, **how})
+
     async with contextlib.AsyncExitStack() as running:
         running.push_async_callback(engine.dispose)
         running.push_async_callback(webhook_engine.dispose)
         running.push_async_callback(relay_engine.dispose)
         running.push_async_callback(job_engine.dispose)
+        running.callback(processes.close)
         threads = running.enter_context(ThreadPoolExecutor(job_settings.at_once * len(queues_of())))
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
@@ -311,16 +330,24 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
             *(
                 polling(
                     task_queue=queue,
-                    activities=JOB_FUNCTIONS,
+                    activities=[processes.hosting(function) for function in functions],
                     interceptors=[*INTERCEPTORS, JobBooks(job_runs)],
                     activity_executor=threads,
-                    max_concurrent_activities=job_settings.at_once,
+                    max_concurrent_activities=(
+                        job_settings.processes_at_once if queue == queues.CPU else job_settings.at_once
+                    ),
                     max_task_queue_activities_per_second=rate_limit_of(queue),
                 )
                 for queue in queues_of()
             ),
         ):
-            await running.enter_async_context(worker)
+            if worker is not None:
+                await running.enter_async_context(worker)
+        if queues.ORDERS not in polled:
+            nothing = asyncio.create_task(_wait_for_ever())
+            running.push_async_callback(_stop, nothing)
+            yield nothing
+            return
         receivers = [SystemReceiver(name, *configured) for name, configured in webhooks.receivers.items()]
         keeping = asyncio.create_task(keep_receivers(EndpointRepository(webhook_engine), receivers))
         running.push_async_callback(_stop, keeping)
@@ -329,6 +356,10 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         relaying = asyncio.create_task(relay.run())
         running.push_async_callback(_stop, relaying)
         yield relaying
+
+
+async def _wait_for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+import stalls
 from api import (
     accounts,
     admin_orders,
@@ -40,7 +41,7 @@ from api.problem_pages import answer_to
 from api.services import open_services
 from api.sessions import Sessions
 from logs import configure_logging
-from settings import ApiSettings, SessionSettings
+from settings import ApiSettings, EventLoopSettings, SessionSettings
 
 RESOURCES = (
     orders,
@@ -72,7 +73,8 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                yield
+                with stalls.noticed(EventLoopSettings().blocked_after_s):
+                    yield
 
     app = FastAPI(
         title="Followthrough", version=version("followthrough"), lifespan=lifespan, docs_url=DOCS_PATH, redoc_url=None

@@ -11,4 +11,6 @@ JOBS = "jobs"
 # For jobs that come in thousands, so that they wait for each other and not everybody for them.
 JOBS_BULK = "jobs-bulk"
 FOR_JOBS = (JOBS, JOBS_BULK)
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS)
+# For jobs that run in processes of their own, on the machines that have processors to spare.
+CPU = "cpu"
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS, CPU)

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from activities.jobs.diagnostics import echo
+from activities.jobs.images import ImageJobs
 from activities.jobs.registry import complete
 
-JOB_FUNCTIONS: tuple[Callable[..., Any], ...] = (echo,)
-complete(JOB_FUNCTIONS)
+
+def job_functions(images: ImageJobs) -> tuple[Callable[..., Any], ...]:
+    """Raises Misdeclared unless there is one for each job type."""
+    functions: tuple[Callable[..., Any], ...] = (echo, images.thumbnails)
+    complete(functions)
+    return functions

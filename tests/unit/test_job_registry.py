@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from activities.jobs.functions import JOB_FUNCTIONS
+from activities.jobs.functions import job_functions
+from activities.jobs.images import ImageJobs
 from activities.jobs.registry import Misdeclared, complete, job, queues_of, rate_limit_of
 from contracts import queues
 from contracts.job_types import JOB_TYPES
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
-from contracts.jobs import RunsIn
+from contracts.jobs import JobType, RunsIn
+from providers.object_store import S3Access
+
+JOB_FUNCTIONS = job_functions(ImageJobs("file:///nowhere", S3Access()))
 
 
 async def echo(arguments: EchoArguments) -> EchoResult:
@@ -20,7 +24,7 @@ async def echo(arguments: EchoArguments) -> EchoResult:
 
 
 def test_every_job_type_has_its_function() -> None:
-    complete(JOB_FUNCTIONS)
+    assert len(JOB_FUNCTIONS) == len(JOB_TYPES)
 
 
 def test_a_type_without_a_function_and_a_function_without_a_type_are_refused() -> None:
@@ -69,6 +73,19 @@ def test_a_job_with_a_rate_limit_must_be_alone_on_its_queue() -> None:
     assert queues_of(job_types) == ("jobs-limited", *queues.FOR_JOBS)
 
 
+@pytest.mark.parametrize(
+    "misplaced", [replace(ECHO, queue=queues.CPU), replace(ECHO, runs_in=RunsIn.PROCESS)], ids=["queue", "runs_in"]
+)
+def test_what_runs_in_a_process_and_nothing_else_is_on_its_queue(misplaced: JobType) -> None:
+    function = job(misplaced)(_blocking() if misplaced.runs_in is RunsIn.PROCESS else _copy())
+
+    with pytest.raises(Misdeclared, match="queue cpu"):
+        complete([function], {misplaced.name: misplaced})
+    in_its_place = replace(ECHO, queue=queues.CPU, runs_in=RunsIn.PROCESS)
+    complete([job(in_its_place)(_blocking())], {in_its_place.name: in_its_place})
+    assert in_its_place.allowed_queues == (queues.CPU,)
+
+
 def test_a_job_that_is_unique_by_what_its_arguments_lack_is_refused() -> None:
     unique = replace(ECHO, unique_by=("message", "customer"))
 
@@ -92,6 +109,13 @@ def test_the_api_knows_the_schemas_without_importing_what_runs_the_jobs() -> Non
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def _blocking() -> Callable[[EchoArguments], EchoResult]:
+    def copied(arguments: EchoArguments) -> EchoResult:
+        return EchoResult(message=arguments.message, attempt=1)
+
+    return copied
 
 
 def _copy() -> Callable[[EchoArguments], Awaitable[EchoResult]]:
