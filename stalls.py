@@ -5,6 +5,7 @@ down every callback, and says of a slow one only afterwards which it was.
 """
 
 import asyncio
+import contextvars
 import sys
 import threading
 import time
@@ -39,8 +40,13 @@ class _Watch(threading.Thread):
         self._after_s = after_s
         self._sign_of_life = threading.Event()
         self._idle: FrameType | None = None
+        # Whatever our log lines are to say besides.
+        self._context = contextvars.copy_context()
 
     def run(self) -> None:
+        self._context.run(self._look)
+
+    def _look(self) -> None:
         while not self.stopping.wait(self._after_s / 2):
             asked_at = time.monotonic()
             self._sign_of_life.clear()

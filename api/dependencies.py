@@ -10,6 +10,7 @@ from api.account_keeping import AccountKeeper
 from api.auth import Principal
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
+from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
@@ -133,6 +134,10 @@ async def _jobs(request: Request) -> JobKeeper:
     return _services(request).jobs
 
 
+async def _job_feed(request: Request) -> JobFeed:
+    return _services(request).job_feed
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -178,6 +183,7 @@ DeliveryIdInPath = Annotated[str, Depends(_delivery_id)]
 Webhooks = Annotated[WebhookKeeper, Depends(_webhooks)]
 JobIdInPath = Annotated[str, Depends(_job_id)]
 Jobs = Annotated[JobKeeper, Depends(_jobs)]
+JobNews = Annotated[JobFeed, Depends(_job_feed)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]

@@ -11,6 +11,7 @@ from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
 from api.inbound_receiving import InboundReceiver
+from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
@@ -65,6 +66,7 @@ class Services:
     inbound: InboundReceiver
     webhooks: WebhookKeeper
     jobs: JobKeeper
+    job_feed: JobFeed
 
 
 @asynccontextmanager
@@ -114,6 +116,7 @@ def _services(
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
     reader = OrderReader(repository, client)
+    jobs = JobKeeper(JobRepository(engine), JobRuns(engine), client)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -134,7 +137,8 @@ def _services(
             carrier_secret=settings.carrier_webhook_secret,
         ),
         webhooks=WebhookKeeper(EndpointRepository(engine), DeliveryRepository(engine), _webhook_urls()),
-        jobs=JobKeeper(JobRepository(engine), JobRuns(engine), client),
+        jobs=jobs,
+        job_feed=JobFeed(jobs.state_of),
     )
 
 
