@@ -4,7 +4,6 @@ docs/decisions/jobs-in-processes.md
 """
 
 import asyncio
-import contextlib
 import json
 import multiprocessing
 import os
@@ -104,12 +103,14 @@ class JobProcesses:
         loop = asyncio.get_running_loop()
         loop.add_reader(process.sentinel, ended.set)
         try:
-            process.terminate()
-            with contextlib.suppress(TimeoutError):
+            if process.is_alive():
+                process.terminate()
+            try:
                 async with asyncio.timeout(TIDIES_WITHIN_S):
                     await ended.wait()
-            process.kill()
-            await ended.wait()
+            except TimeoutError:
+                process.kill()
+                await ended.wait()
         finally:
             loop.remove_reader(process.sentinel)
         await loop.run_in_executor(self._starter, process.join)

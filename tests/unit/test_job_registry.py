@@ -86,6 +86,10 @@ def test_what_runs_in_a_process_and_nothing_else_is_on_its_queue(misplaced: JobT
     assert in_its_place.allowed_queues == (queues.CPU,)
 
 
+def test_every_queue_that_jobs_come_on_is_one_that_workers_poll() -> None:
+    assert set(queues_of()) <= set(queues.ALL)
+
+
 def test_a_job_that_is_unique_by_what_its_arguments_lack_is_refused() -> None:
     unique = replace(ECHO, unique_by=("message", "customer"))
 
