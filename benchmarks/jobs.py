@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import asyncpg
 import uvloop
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client, PendingActivityState
@@ -63,6 +64,14 @@ class LongJobs(JobsThroughHttp):
     """The same, for jobs to be interrupted."""
 
     body = echo(SLEEP_S)
+
+
+class Thumbnails(JobsThroughHttp):
+    """Some ten seconds of computing, for one processor."""
+
+    body = json.dumps(
+        {"type": "images.thumbnails", "arguments": {"key": "images/bench", "sizes": list(range(4_096, 4_086, -1))}}
+    ).encode()
 
 
 class BareActivities:
@@ -140,6 +149,11 @@ async def compare(home: Path, stack: Mapping[str, Any], floor_pid: int) -> dict[
         for contestant, pids in contestants:
             await quiet(pids)
             lone[contestant.name].append(await lone_orders(contestant, LONE_JOBS))
+    computing = Thumbnails(stack["api_url"], token, pool)
+    image = Home(home).files / "images" / "bench"
+    image.parent.mkdir(parents=True)
+    Image.new("RGB", (7_700, 7_700)).save(image, "PNG")
+    beside = [await lone_beside(client, computing, contestants[1][0]) for _ in range(ROUNDS)]
     long_jobs = LongJobs(stack["api_url"], token, pool)
     recoveries = [await recovery(home, client, long_jobs) for _ in range(RECOVERIES)]
     await pool.close()
@@ -157,8 +171,20 @@ async def compare(home: Path, stack: Mapping[str, Any], floor_pid: int) -> dict[
         }
         for name in loops
     }
+    found["followthrough"]["lone_job_beside_computing_p50_ms"] = statistics.median(beside)
     found["followthrough"]["recovery_s"] = statistics.median(recoveries)
     return found
+
+
+async def lone_beside(client: Client, computing: Thumbnails, contestant: Contestant) -> float:
+    """Milliseconds of a lone job while another one computes, in its process; the median."""
+    job_id = await computing.submit()
+    await begun(client, job_id, 1)
+    median_ms = await lone_orders(contestant, LONE_JOBS)
+    if await computing.completed([job_id]):
+        raise RuntimeError("nothing computed beside the last of the jobs")
+    await client.get_activity_handle(job_id).terminate()
+    return median_ms
 
 
 async def recovery(home: Path, client: Client, long_jobs: LongJobs) -> float:
@@ -210,6 +236,7 @@ def report(results: dict[str, Any]) -> dict[str, float]:
     ratios = {name: ours[name] / floor[name] for name in names}
     for name, label in names.items():
         table.add_row(label, f"{floor[name]:.1f}", f"{ours[name]:.1f}", f"{ratios[name]:.2f}")
+    table.add_row("the same beside a job that computes", "", f"{ours['lone_job_beside_computing_p50_ms']:.1f}", "")
     for process in ("postgres", "temporal", "worker", "api"):
         used = [contestant["cpu_ms_per_job"].get(process) for contestant in (floor, ours)]
         table.add_row(f"CPU ms/job, {process}", *("" if cpu is None else f"{cpu:.1f}" for cpu in used), "")

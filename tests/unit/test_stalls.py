@@ -23,6 +23,10 @@ def lines_of(script: str) -> list[Line]:
             "uvloop.run(main())",
         ]
     )
+    return logged_by(program)
+
+
+def logged_by(program: str) -> list[Line]:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -80,3 +84,24 @@ def test_a_process_that_was_stopped_did_not_block() -> None:
     )
 
     assert found == []
+
+
+def test_the_api_watches_its_event_loop() -> None:
+    found = logged_by(
+        """
+import asyncio, pathlib, time, uvloop
+from tests.unit.api.conftest import running_app
+
+def blocks(seconds): time.sleep(seconds)
+
+async def main():
+    async with running_app(pathlib.Path("/nowhere"), FOLLOWTHROUGH_EVENT_LOOP_BLOCKED_AFTER_S="0.2"):
+        await asyncio.sleep(0.1)
+        blocks(1.5)
+
+uvloop.run(main())
+"""
+    )
+
+    told = [line for line in found if line["event"] == "the event loop is blocked"]
+    assert [(line["process"], "in blocks" in line["stack"]) for line in told] == [("api", True)]
