@@ -236,7 +236,7 @@ def report(results: dict[str, Any]) -> dict[str, float]:
     ratios = {name: ours[name] / floor[name] for name in names}
     for name, label in names.items():
         table.add_row(label, f"{floor[name]:.1f}", f"{ours[name]:.1f}", f"{ratios[name]:.2f}")
-    table.add_row("the same beside a job that computes", "", f"{ours['lone_job_beside_computing_p50_ms']:.1f}", "")
+    table.add_row("lone job beside one that computes, ms", "", f"{ours['lone_job_beside_computing_p50_ms']:.1f}", "")
     for process in ("postgres", "temporal", "worker", "api"):
         used = [contestant["cpu_ms_per_job"].get(process) for contestant in (floor, ours)]
         table.add_row(f"CPU ms/job, {process}", *("" if cpu is None else f"{cpu:.1f}" for cpu in used), "")
