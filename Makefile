@@ -46,6 +46,7 @@ lint: runnable
 
 bench: runnable
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.jobs
 	@$(BIN)/python -m benchmarks.watchers
 
 chaos: runnable

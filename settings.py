@@ -4,6 +4,7 @@ API and worker read the environment nowhere else; docs/configuration.md is this 
 """
 
 import base64
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
@@ -131,6 +132,14 @@ class S3Settings(BaseSettings):
         }
 
 
+class EventLoopSettings(BaseSettings):
+    """When an event loop counts as blocked; the API and the worker read the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_EVENT_LOOP_", extra="ignore")
+
+    blocked_after_s: PositiveFloat = Field(default=0.5, description="what blocks it for longer is logged")
+
+
 class WorkerSettings(BaseSettings):
     """The worker process and the providers its activities call."""
 
@@ -156,7 +165,18 @@ class JobSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_JOBS_", extra="ignore")
 
     at_once: PositiveInt = Field(default=20, description="of each queue, in one worker")
+    processes_at_once: PositiveInt = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 1) - 1),
+        description="of the queue cpu, in one worker: one fewer than the machine has processors, unless told",
+    )
+    process_memory_mb: PositiveInt | None = Field(
+        default=None, ge=200, description="MiB that a job's process may take, besides what it shares with the others"
+    )
     database_connections: PositiveInt = 5
+
+    @property
+    def process_memory_bytes(self) -> int | None:
+        return self.process_memory_mb * 1024 * 1024 if self.process_memory_mb is not None else None
 
 
 class ScheduleSettings(BaseSettings):

@@ -6,10 +6,9 @@ import ctypes
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import httpx
@@ -30,6 +29,7 @@ from temporalio.runtime import (
 from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+import stalls
 from activities.account_mails import AccountMailActivities
 from activities.account_outbox import AccountOutbox
 from activities.accounts import AccountActivities
@@ -43,6 +43,8 @@ from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
 from activities.jobs.functions import job_functions
+from activities.jobs.images import ImageJobs
+from activities.jobs.processes import JobProcesses
 from activities.jobs.registry import queues_of, rate_limit_of
 from activities.jobs.reports import ReportJobs
 from activities.jobs.runs import JobBooks
@@ -97,6 +99,7 @@ from settings import (
     ConfirmationSettings,
     DatabaseSettings,
     DigestSettings,
+    EventLoopSettings,
     JobSettings,
     MailSettings,
     ObjectStoreSettings,
@@ -143,11 +146,11 @@ INTERCEPTORS = (ActivityLog(), Heartbeats())
 log = structlog.get_logger()
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT; running activities then get a moment to finish."""
+def main(polled: Collection[str] = queues.ALL) -> None:
+    """Poll these queues until SIGTERM or SIGINT; running activities then get a moment to finish."""
     _hand_back_large_blocks()
     configure_logging("worker")
-    uvloop.run(_main())
+    uvloop.run(_main(polled))
 
 
 def _hand_back_large_blocks() -> None:
@@ -159,19 +162,20 @@ def _hand_back_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-async def _main() -> None:
+async def _main(polled: Collection[str]) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     settings = WorkerSettings()
     runtime = _runtime(settings)
-    async with workers(settings, await _connect(runtime), runtime.metric_meter) as relaying:
+    async with workers(settings, await _connect(runtime), runtime.metric_meter, polled) as relaying:
         # What start-up made stays for good: looking through all of it, the garbage collector would stop us for 0.1 s.
         gc.collect()
         gc.freeze()
-        log.info("worker started", queues=queues.ALL)
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("worker started", queues=sorted(polled))
+        with stalls.noticed(EventLoopSettings().blocked_after_s):
+            stopped = asyncio.create_task(stopping.wait())
+            await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)
         if relaying.done():
             # It never ends by itself: better a fresh process than a worker that leaves the outbox lying.
             relaying.result()
@@ -201,8 +205,13 @@ async def _connect(runtime: Runtime) -> Client:
 
 
 @contextlib.asynccontextmanager
-async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) -> AsyncIterator[asyncio.Task[None]]:
-    """Poll every task queue, and do what comes into the outbox, while the context is open. Yields the latter task."""
+async def workers(
+    settings: WorkerSettings, client: Client, meter: MetricMeter, polled: Collection[str]
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Poll these task queues, and do what comes into the outbox, while the context is open. Yields the latter task.
+
+    A worker that is kept for other queues leaves the outbox to those that run orders; its task then only waits.
+    """
     engine = create_engine(
         DatabaseSettings().database_url.get_secret_value(),
         connections=settings.worker_database_connections,
@@ -270,7 +279,6 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         plan_cache_mode="force_custom_plan",
     )
     reports, store = ReportRepository(report_engine), _object_store()
-    jobs = job_functions(ReportJobs(reports, OrdersReportWriter(OrderRows(report_engine), store)))
     # Of its own, so that upkeep, which takes its time, keeps no order waiting for a connection.
     upkeep_engine = create_engine(
         DatabaseSettings().database_url.get_secret_value(),
@@ -286,6 +294,12 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     reconciliation = ReconciliationActivities(
         payments.provider, BookedPaymentsRepository(upkeep_engine), AttentionRepository(upkeep_engine)
     )
+    processes = JobProcesses(job_settings.process_memory_bytes)
+    jobs = job_functions(
+        ReportJobs(reports, OrdersReportWriter(OrderRows(report_engine), store)),
+        ImageJobs(ObjectStoreSettings().object_store_url, S3Access(**S3Settings().revealed)),
+    )
+    jobs_at_once = {queues.REPORTS: REPORTS_AT_ONCE, queues.CPU: job_settings.processes_at_once}
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
@@ -316,14 +330,18 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
     payment_activities: list[Callable[..., Any]] = [payments.charge, payments.refund]
     shipping_activities: list[Callable[..., Any]] = [shipping.ship, shipping.cancel_shipment]
 
-    polling = partial(
-        Worker,
-        client,
-        interceptors=INTERCEPTORS,
-        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-    )
+    def polling(task_queue: str, **how: Any) -> Worker | None:
+        """None when this queue is left to other workers."""
+        if task_queue not in polled:
+            return None
+        usual = {
+            "interceptors": INTERCEPTORS,
+            "max_heartbeat_throttle_interval": HEARTBEAT_INTERVAL,
+            "default_heartbeat_throttle_interval": HEARTBEAT_INTERVAL,
+            "graceful_shutdown_timeout": GRACEFUL_SHUTDOWN,
+        }
+        return Worker(client, task_queue=task_queue, **{**usual, **how})
+
     async with contextlib.AsyncExitStack() as running:
         running.push_async_callback(engine.dispose)
         running.push_async_callback(webhook_engine.dispose)
@@ -331,6 +349,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         running.push_async_callback(job_engine.dispose)
         running.push_async_callback(report_engine.dispose)
         running.push_async_callback(upkeep_engine.dispose)
+        running.callback(processes.close)
         threads = running.enter_context(ThreadPoolExecutor(job_settings.at_once * len(queues_of())))
         await running.enter_async_context(payments_client)
         await running.enter_async_context(carrier_client)
@@ -396,16 +415,22 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
             *(
                 polling(
                     task_queue=queue,
-                    activities=jobs,
+                    activities=[processes.hosting(function) for function in jobs],
                     interceptors=[*INTERCEPTORS, JobBooks(job_runs)],
                     activity_executor=threads,
-                    max_concurrent_activities=REPORTS_AT_ONCE if queue == queues.REPORTS else job_settings.at_once,
+                    max_concurrent_activities=jobs_at_once.get(queue, job_settings.at_once),
                     max_task_queue_activities_per_second=rate_limit_of(queue),
                 )
                 for queue in queues_of()
             ),
         ):
-            await running.enter_async_context(worker)
+            if worker is not None:
+                await running.enter_async_context(worker)
+        if queues.ORDERS not in polled:
+            nothing = asyncio.create_task(_wait_for_ever())
+            running.push_async_callback(_stop, nothing)
+            yield nothing
+            return
         receivers = [SystemReceiver(name, *configured) for name, configured in webhooks.receivers.items()]
         keeping = asyncio.create_task(keep_receivers(EndpointRepository(webhook_engine), receivers))
         running.push_async_callback(_stop, keeping)
@@ -414,6 +439,10 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         relaying = asyncio.create_task(relay.run())
         running.push_async_callback(_stop, relaying)
         yield relaying
+
+
+async def _wait_for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+import stalls
 from api import (
     accounts,
     admin_orders,
@@ -20,6 +21,7 @@ from api import (
     fraud,
     health,
     inbound,
+    job_watching,
     jobs,
     metrics,
     order_export,
@@ -43,7 +45,7 @@ from api.problem_pages import answer_to
 from api.services import open_services
 from api.sessions import Sessions
 from logs import configure_logging
-from settings import ApiSettings, SessionSettings
+from settings import ApiSettings, EventLoopSettings, SessionSettings
 
 RESOURCES = (
     orders,
@@ -60,6 +62,7 @@ RESOURCES = (
     reports,
     schedules,
     attention,
+    job_watching,
     static_files,
     shop_sign_in,
     shop,
@@ -78,7 +81,8 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                yield
+                with stalls.noticed(EventLoopSettings().blocked_after_s):
+                    yield
 
     app = FastAPI(
         title="Followthrough", version=version("followthrough"), lifespan=lifespan, docs_url=DOCS_PATH, redoc_url=None

@@ -10,6 +10,7 @@ from api.account_keeping import AccountKeeper
 from api.auth import Principal
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
+from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
@@ -154,6 +155,10 @@ async def _downloads(request: Request) -> ReportDownloads:
     return _services(request).downloads
 
 
+async def _job_feed(request: Request) -> JobFeed:
+    return _services(request).job_feed
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -210,6 +215,7 @@ Jobs = Annotated[JobKeeper, Depends(_jobs)]
 ReportIdInPath = Annotated[str, Depends(_report_id)]
 Reports = Annotated[ReportKeeper, Depends(_reports)]
 Downloads = Annotated[ReportDownloads, Depends(_downloads)]
+JobNews = Annotated[JobFeed, Depends(_job_feed)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]

@@ -21,7 +21,7 @@ def _within_a_year(at: datetime) -> datetime:
 
 DelayS = Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_S, examples=[7200])]
 RunAt = Annotated[Instant, AfterValidator(_within_a_year), Field(examples=["2026-03-01T12:00:00Z"])]
-Queue = Annotated[str, Field(json_schema_extra={"enum": list(queues.FOR_JOBS)})]
+Queue = Annotated[str, Field(json_schema_extra={"enum": [*queues.FOR_JOBS, queues.CPU]})]
 # Visible ASCII, as an idempotency key.
 UniqueKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
 

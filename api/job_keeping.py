@@ -15,7 +15,7 @@ from api.auth import Principal
 from api.cursors import cursor_behind, position_of
 from api.errors import FieldError, IdempotencyKeyReused, InvalidRequest, JobBegan, JobOver, NotFound
 from api.job_bodies import JobBody, RescheduleBody
-from api.job_resource import JobList, JobResource, JobSummaryResource, LiveDetails
+from api.job_resource import JobList, JobResource, JobState, JobSummaryResource, LiveDetails
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import new_job_id
 from contracts.job_outcomes import error_of, outcome_of, progress_of
@@ -75,7 +75,7 @@ class JobKeeper:
         return AskedForJob(shown, accepted.is_new, accepted.replayed)
 
     async def get(self, caller: Principal, job_id: str) -> JobResource:
-        return await self._now(await self._known(caller, job_id))
+        return await self._now(await self.known(caller, job_id))
 
     async def list(
         self,
@@ -104,7 +104,7 @@ class JobKeeper:
 
     async def cancel(self, caller: Principal, job_id: str) -> JobResource:
         """End a job at once while nothing of it runs, else ask it to stop. Raises JobOver, not for a cancelled one."""
-        known = await self._known(caller, job_id)
+        known = await self.known(caller, job_id)
         async with asking_postgres():
             cancelled = await self._jobs.cancel(job_id)
             known = cancelled or await self._jobs.find(job_id) or known
@@ -114,21 +114,29 @@ class JobKeeper:
 
     async def reschedule(self, caller: Principal, job_id: str, body: RescheduleBody) -> JobResource:
         """Have a job that waits for its time begin at another. Raises JobOver or JobBegan."""
-        await self._known(caller, job_id)
+        await self.known(caller, job_id)
         async with asking_postgres():
             rescheduled = await self._jobs.reschedule(job_id, delay_s=body.delay_s, run_at=body.run_at)
         if rescheduled is not None:
             return JobResource.now(rescheduled)
-        status = (await self._known(caller, job_id)).status
+        status = (await self.known(caller, job_id)).status
         raise JobOver(f"It is {status} already.") if status.is_final else JobBegan(f"It is {status} already.")
 
-    async def _known(self, caller: Principal, job_id: str) -> Job:
+    async def known(self, caller: Principal, job_id: str) -> Job:
+        """The job as our books have it."""
         _bind(job_id)
         async with asking_postgres():
             job = await self._jobs.find(job_id)
         if job is None or not caller.owns(job.subject):
             raise NotFound
         return job
+
+    async def state_of(self, job_id: str) -> JobState | None:
+        """What of a job changes, as it is now; None while Temporal does not say. Raises Unreachable."""
+        async with asking_postgres():
+            job = await self._jobs.find(job_id)
+        now = await self._now(job) if job is not None else None
+        return JobState.of(now) if now is not None and not now.stale else None
 
     async def _now(self, job: Job) -> JobResource:
         """The job as it is now. When Temporal says that it is over, and our books do not yet, they learn of it here."""

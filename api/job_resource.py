@@ -29,7 +29,12 @@ _JOB: dict[str, Any] = {
     "finished_at": None,
     "cancel_requested": False,
     "stale": False,
-    "links": {"self": _URL, "cancel": f"{_URL}/cancel", "reschedule": f"{_URL}/reschedule"},
+    "links": {
+        "self": _URL,
+        "events": f"{_URL}/events",
+        "cancel": f"{_URL}/cancel",
+        "reschedule": f"{_URL}/reschedule",
+    },
 }
 
 
@@ -37,6 +42,7 @@ class JobLinks(BaseModel, frozen=True):
     """Where to go from here."""
 
     self: str
+    events: str
     cancel: str
     reschedule: str
 
@@ -100,6 +106,20 @@ class JobResource(JobSummaryResource):
         )
 
 
+class JobState(BaseModel, frozen=True):
+    """What of a job changes while one watches it."""
+
+    status: JobStatus
+    attempt: int
+    progress: JobProgress | None
+    last_error: JobError | None
+    next_retry_at: datetime | None
+
+    @classmethod
+    def of(cls, job: JobResource) -> Self:
+        return cls(**{name: getattr(job, name) for name in cls.model_fields})
+
+
 class JobList(BaseModel, frozen=True):
     """A page of jobs, newest first, as our books have them."""
 
@@ -145,5 +165,5 @@ def _shown(job: JobSummary) -> dict[str, Any]:
     return {
         **job.model_dump(),
         "cancel_requested": job.cancel_requested_at is not None,
-        "links": JobLinks(self=url, cancel=f"{url}/cancel", reschedule=f"{url}/reschedule"),
+        "links": JobLinks(self=url, events=f"{url}/events", cancel=f"{url}/cancel", reschedule=f"{url}/reschedule"),
     }

@@ -26,6 +26,8 @@ for _provider in InboundProvider:
 
 ORDER_WATCHERS = Gauge("followthrough_order_watchers", "Clients that watch an order now")
 ORDER_WATCHERS_DROPPED = Counter("followthrough_order_watchers_dropped", "Watchers dropped for reading too slowly")
+JOB_WATCHERS = Gauge("followthrough_job_watchers", "Clients that watch a job now")
+JOB_WATCHERS_DROPPED = Counter("followthrough_job_watchers_dropped", "Watchers dropped for reading too slowly")
 ORDER_EXPORTS = Gauge("followthrough_order_exports", "Exports of orders under way")
 
 

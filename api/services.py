@@ -11,6 +11,7 @@ from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
 from api.inbound_receiving import InboundReceiver
+from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
@@ -79,6 +80,7 @@ class Services:
     downloads: ReportDownloads
     schedules: ScheduleKeeper
     attention: AttentionRepository
+    job_feed: JobFeed
 
 
 @asynccontextmanager
@@ -156,6 +158,7 @@ def _services(
         downloads=ReportDownloads(_object_store()),
         schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
         attention=AttentionRepository(engine),
+        job_feed=JobFeed(job_keeper.state_of),
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api.auth import Principal
+from api.event_streams import HEARTBEAT_EVERY_S
 from api.order_feed import OrderFeed
 from api.order_reading import OrderReader
 from api.order_resource import OrderResource
-from api.order_streams import HEARTBEAT_EVERY_S, TimelineResponse
+from api.order_streams import TimelineResponse
 from api.outages import Unreachable
 from api.sessions import Session
 from api.shop_page import rendered
@@ -41,7 +42,7 @@ class OrderPageResponse(TimelineResponse):
         while True:
             try:
                 async with asyncio.timeout(HEARTBEAT_EVERY_S):
-                    entry = await anext(self._entries)
+                    entry = await anext(self._place)
                 if entry.sequence > self._shown:
                     yield await self._order()
             except TimeoutError:
@@ -53,7 +54,7 @@ class OrderPageResponse(TimelineResponse):
         has_expired = self._session.lasts_s <= TIMER_MAY_BE_EARLY_S
         if has_expired:
             yield format_sse_event(event="expired", data_str=NOTHING)
-        if has_expired or self._entries.is_complete:
+        if has_expired or self._place.is_complete:
             yield format_sse_event(event="end", data_str=NOTHING)
 
     async def _order(self) -> bytes:

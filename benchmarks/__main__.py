@@ -49,9 +49,9 @@ def running_stack(home: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def floor_worker(stack: dict[str, Any]) -> Iterator[int]:
+def floor_worker(stack: dict[str, Any], module: str = "benchmarks.floor_worker") -> Iterator[int]:
     """The floor's worker; yields its pid once it polls."""
-    command = [sys.executable, "-m", "benchmarks.floor_worker", json.dumps(stack)]
+    command = [sys.executable, "-m", module, json.dumps(stack)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         if worker.stdout.readline() != "ready\n":

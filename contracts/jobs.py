@@ -35,10 +35,13 @@ FINAL_STATUSES = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CAN
 
 
 class RunsIn(StrEnum):
-    """Where a job's function runs: a coroutine on the worker's event loop, or a blocking function in a thread."""
+    """Where a job's function runs: a coroutine on the worker's event loop, a function that waits in a thread, or one
+    that computes in a process of its own.
+    """
 
     EVENT_LOOP = "event_loop"
     THREAD = "thread"
+    PROCESS = "process"
 
 
 class Retries(BaseModel, frozen=True):
@@ -57,9 +60,9 @@ class JobType:
     """A named kind of job: all that the API, the relay and the documentation need to know of it.
 
     `timeout_s` bounds one attempt. A `rate_limit` (starts per second, over all workers) is its queue's, since Temporal
-    limits queues: such a job must be alone on its queue. `unique_by` names fields of the arguments that make the unique
-    key of a job whose caller gives none. One that is not `offered` over `POST /v1/jobs` is asked for through a resource
-    of its own, which knows who may ask for what.
+    limits queues: such a job must be alone on its queue. One that runs in a process must be on the queue `cpu`.
+    `unique_by` names fields of the arguments that make the unique key of a job whose caller gives none. One that is not
+    `offered` over `POST /v1/jobs` is asked for through a resource of its own, which knows who may ask for what.
     """
 
     name: str
@@ -76,8 +79,9 @@ class JobType:
 
     @property
     def allowed_queues(self) -> tuple[str, ...]:
-        """Where such a job may be sent; one that is limited stays on the queue that is limited for its sake."""
-        return queues.FOR_JOBS if self.offered and self.rate_limit is None else (self.queue,)
+        """Where such a job may be sent; one that is limited, runs in a process or is not offered stays on its queue."""
+        may_choose = self.offered and self.rate_limit is None and self.runs_in is not RunsIn.PROCESS
+        return queues.FOR_JOBS if may_choose else (self.queue,)
 
     def unique_key_for(self, arguments: BaseModel) -> str | None:
         """The key of a job with these arguments whose caller gives none."""

@@ -14,4 +14,6 @@ JOBS_BULK = "jobs-bulk"
 FOR_JOBS = (JOBS, JOBS_BULK)
 # Each takes memory and Postgres for minutes: a worker runs few at once.
 REPORTS = "reports"
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, *FOR_JOBS, REPORTS)
+# For jobs that run in processes of their own, on the machines that have processors to spare.
+CPU = "cpu"
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, *FOR_JOBS, REPORTS, CPU)

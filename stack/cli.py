@@ -123,11 +123,16 @@ def api(home: HomeOption = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def worker(home: HomeOption = DEFAULT_HOME) -> None:
+def worker(
+    home: HomeOption = DEFAULT_HOME,
+    queues: Annotated[
+        str | None, typer.Option("--queues", help="The task queues to poll, separated by commas; all unless given.")
+    ] = None,
+) -> None:
     """Run a worker in this process. Variables that are not set come from the home's stack."""
     from stack import run
 
-    run.worker(Home(home))
+    run.worker(Home(home), _queues(queues))
 
 
 @app.command()
@@ -150,6 +155,15 @@ def demo(home: HomeOption = DEFAULT_HOME) -> None:
     from stack.demo import run
 
     raise typer.Exit(run(Home(home)))
+
+
+def _queues(names: str | None) -> frozenset[str]:
+    from contracts.queues import ALL
+
+    polled = frozenset(ALL if names is None else names.split(","))
+    if not polled <= set(ALL):
+        raise typer.BadParameter(f"give some of {', '.join(ALL)}, separated by commas", param_hint="--queues")
+    return polled
 
 
 def _seconds(duration: str) -> int:

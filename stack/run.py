@@ -1,7 +1,7 @@
 """Runs one part of the project in this very process, joined to a home's stack where the environment says nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -43,12 +43,12 @@ def api(home: Home) -> None:
         )
 
 
-def worker(home: Home) -> None:
-    """Work until told to stop."""
+def worker(home: Home, queues: Collection[str]) -> None:
+    """Poll these queues until told to stop."""
     with _joined(home, "worker_metrics"):
         import worker as worker_process
 
-        worker_process.main()
+        worker_process.main(queues)
 
 
 def migrate(home: Home, *, sample_goods: bool) -> None:

@@ -42,13 +42,19 @@ class Stream:
         self._lines = response.aiter_lines()
 
     async def events(self, until: str | None = None) -> list[Event]:
-        """The events from here to the end, or to the first of this type."""
+        """The events from here to the end, or to the first of this type, or of this status."""
         found = []
         async for event in self._events():
             found.append(event)
-            if event.entry["type"] == until:
+            if until is not None and until in (event.entry.get("type"), event.entry.get("status")):
                 break
         return found
+
+    async def first(self) -> Event:
+        """The next event."""
+        async for event in self._events():
+            return event
+        raise AssertionError("the stream ended without an event")
 
     async def comment(self) -> None:
         """Wait for a comment."""
@@ -75,8 +81,13 @@ class Stream:
 
 @asynccontextmanager
 async def watching(caller: Caller, order_id: str, last_event_id: str | None = None) -> AsyncIterator[Stream]:
+    async with watching_path(caller, f"/v1/orders/{order_id}/events", last_event_id) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def watching_path(caller: Caller, path: str, last_event_id: str | None = None) -> AsyncIterator[Stream]:
     headers = caller.headers | ({} if last_event_id is None else {"Last-Event-ID": last_event_id})
-    path = f"/v1/orders/{order_id}/events"
     async with caller.http.stream("GET", path, headers=headers, timeout=SILENT_FOR_S) as response:
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -96,8 +107,12 @@ def entries_of(events: list[Event]) -> list[Entry]:
 
 def short_lived(stack: RunningStack, caller: Caller) -> Caller:
     """The same caller with a token that expires in a moment."""
+    return short_lived_of(stack, caller, "orders:read")
+
+
+def short_lived_of(stack: RunningStack, caller: Caller, scope: str) -> Caller:
     again = Caller(caller.http, stack, caller.subject)
-    token = sign_token(Home(stack.home), caller.subject, ["orders:read"], EXPIRES_IN_S)
+    token = sign_token(Home(stack.home), caller.subject, [scope], EXPIRES_IN_S)
     again.headers = {"Authorization": f"Bearer {token}"}
     return again
 

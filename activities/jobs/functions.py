@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from activities.jobs.diagnostics import echo
+from activities.jobs.images import ImageJobs
 from activities.jobs.registry import complete
 from activities.jobs.reports import ReportJobs
 
 
-def job_functions(reports: ReportJobs) -> tuple[Callable[..., Any], ...]:
+def job_functions(reports: ReportJobs, images: ImageJobs) -> tuple[Callable[..., Any], ...]:
     """Raises Misdeclared unless there is one for each job type."""
-    functions = (echo, reports.write_orders)
+    functions: tuple[Callable[..., Any], ...] = (echo, reports.write_orders, images.thumbnails)
     complete(functions)
     return functions

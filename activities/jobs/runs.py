@@ -67,7 +67,7 @@ class _Inbound(ActivityInboundInterceptor):
             raise ApplicationError("a later attempt has begun", type="superseded")
         try:
             result: BaseModel = await super().execute_activity(input)
-            text = _written(result)
+            text = written(result)
         except (asyncio.CancelledError, CancelledError):
             details = activity.cancellation_details()
             if details is not None and details.cancel_requested:
@@ -113,7 +113,8 @@ class _Outbound(ActivityOutboundInterceptor):
         super().heartbeat(*details)
 
 
-def _written(result: BaseModel) -> str:
+def written(result: BaseModel) -> str:
+    """A result as it is kept. Raises ApplicationError when it is too large."""
     text = result.model_dump_json()
     if len(text.encode()) > MAX_RESULT_BYTES:
         raise ApplicationError(

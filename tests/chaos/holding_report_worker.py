@@ -10,6 +10,7 @@ from pathlib import Path
 
 import worker
 from activities.reports.orders import OrdersReportWriter
+from contracts import queues
 from contracts.reports import OrdersReport, ReportPart, ReportProgress
 from database.order_rows import OrderRows
 from providers.object_store import ObjectStore
@@ -34,7 +35,7 @@ class HoldingWriter(OrdersReportWriter):
 
 def main(home: str, parts: str) -> None:
     vars(worker).update(OrdersReportWriter=partial(HoldingWriter, parts=int(parts)))
-    run.worker(Home(Path(home)))
+    run.worker(Home(Path(home)), queues.ALL)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import worker
+from contracts import queues
 from contracts.jobs import Job, JobOutcome, JobProgress
 from database.job_runs import JobRuns
 from stack import run
@@ -38,7 +39,7 @@ class StoppingRuns(JobRuns):
 
 def main(home: str, moment: str) -> None:
     vars(worker).update(JobRuns=partial(StoppingRuns, moment=moment))
-    run.worker(Home(Path(home)))
+    run.worker(Home(Path(home)), queues.ALL)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import worker
+from contracts import queues
 from contracts.orders import PlaceOrder
 from database.books import Books
 from database.inventory import Available
@@ -110,7 +111,7 @@ def main(home: str, work: str, moment: str, orders: str) -> None:
         PaymentProvider=lambda client, **options: PaymentProvider(stop.watch(client), **options),
         Carrier=lambda client, **options: Carrier(stop.watch(client), **options),
     )
-    run.worker(Home(Path(home)))
+    run.worker(Home(Path(home)), queues.ALL)
 
 
 if __name__ == "__main__":

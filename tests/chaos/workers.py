@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from stack.home import Home
 from tests.chaos.points import Point
@@ -25,6 +26,14 @@ class WorkerProcess:
         self._process = process
         self._log = log
         self.started_at = started_at
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it has logged so far."""
+        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
 
     async def ready_at(self) -> float:
         """When its log said that it polls."""
@@ -55,9 +64,10 @@ class Workers:
         self._home = home
         self._started: list[WorkerProcess] = []
 
-    async def start(self, **variables: str) -> WorkerProcess:
-        """The worker as it is run in production."""
-        return await self._start(variables, "-m", "stack", "worker", "--home", str(self._home))
+    async def start(self, *, queues: str | None = None, **variables: str) -> WorkerProcess:
+        """The worker as it is run in production, for all queues or for these."""
+        options = () if queues is None else ("--queues", queues)
+        return await self._start(variables, "-m", "stack", "worker", "--home", str(self._home), *options)
 
     async def start_stopping(self, point: Point, orders: int, **variables: str) -> WorkerProcess:
         """A worker that kills itself once so many orders have reached the point."""
@@ -71,6 +81,10 @@ class Workers:
     async def start_holding_reports(self, parts: int) -> WorkerProcess:
         """A worker whose reports stand still once they have this many parts."""
         return await self._start({}, "-m", "tests.chaos.holding_report_worker", str(self._home), str(parts))
+
+    async def start_module(self, module: str) -> WorkerProcess:
+        """A worker that a test made another of; the module is told the home."""
+        return await self._start({}, "-m", module, str(self._home))
 
     async def end(self) -> None:
         for worker in self._started:

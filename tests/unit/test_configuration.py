@@ -9,6 +9,8 @@ from settings import (
     ApiSettings,
     DatabaseSettings,
     DigestSettings,
+    EventLoopSettings,
+    JobSettings,
     OrderSettings,
     RetentionSettings,
     ScheduleSettings,
@@ -27,8 +29,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     for settings in (
         *(DatabaseSettings, TemporalSettings, OrderSettings, SessionSettings, ApiSettings),
-        *(WorkerSettings, WebhookSettings, WebhookWorkerSettings),
         *(ScheduleSettings, DigestSettings, RetentionSettings),
+        *(WorkerSettings, WebhookSettings, WebhookWorkerSettings, EventLoopSettings, JobSettings),
     ):
         for name, field in settings.model_fields.items():
             variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()

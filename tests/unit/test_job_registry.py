@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from activities.jobs.functions import job_functions
+from activities.jobs.images import ImageJobs
 from activities.jobs.registry import Misdeclared, complete, job, queues_of, rate_limit_of
 from activities.jobs.reports import ReportJobs
 from contracts import queues
 from contracts.job_types import JOB_TYPES
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
-from contracts.jobs import RunsIn
+from contracts.jobs import JobType, RunsIn
 
 
 async def echo(arguments: EchoArguments) -> EchoResult:
@@ -24,7 +25,7 @@ async def echo(arguments: EchoArguments) -> EchoResult:
 @pytest.fixture
 def functions() -> Sequence[Callable[..., Any]]:
     """Those that the worker runs; none of them is called here."""
-    return job_functions(object.__new__(ReportJobs))
+    return job_functions(object.__new__(ReportJobs), object.__new__(ImageJobs))
 
 
 def test_every_job_type_has_its_function(functions: Sequence[Callable[..., Any]]) -> None:
@@ -83,6 +84,23 @@ def test_a_job_that_is_not_offered_stays_on_its_queue() -> None:
     assert replace(ECHO, queue="jobs-own", offered=False).allowed_queues == ("jobs-own",)
 
 
+@pytest.mark.parametrize(
+    "misplaced", [replace(ECHO, queue=queues.CPU), replace(ECHO, runs_in=RunsIn.PROCESS)], ids=["queue", "runs_in"]
+)
+def test_what_runs_in_a_process_and_nothing_else_is_on_its_queue(misplaced: JobType) -> None:
+    function = job(misplaced)(_blocking() if misplaced.runs_in is RunsIn.PROCESS else _copy())
+
+    with pytest.raises(Misdeclared, match="queue cpu"):
+        complete([function], {misplaced.name: misplaced})
+    in_its_place = replace(ECHO, queue=queues.CPU, runs_in=RunsIn.PROCESS)
+    complete([job(in_its_place)(_blocking())], {in_its_place.name: in_its_place})
+    assert in_its_place.allowed_queues == (queues.CPU,)
+
+
+def test_every_queue_that_jobs_come_on_is_one_that_workers_poll() -> None:
+    assert set(queues_of()) <= set(queues.ALL)
+
+
 def test_a_job_that_is_unique_by_what_its_arguments_lack_is_refused() -> None:
     unique = replace(ECHO, unique_by=("message", "customer"))
 
@@ -106,6 +124,13 @@ def test_the_api_knows_the_schemas_without_importing_what_runs_the_jobs() -> Non
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def _blocking() -> Callable[[EchoArguments], EchoResult]:
+    def copied(arguments: EchoArguments) -> EchoResult:
+        return EchoResult(message=arguments.message, attempt=1)
+
+    return copied
 
 
 def _copy() -> Callable[[EchoArguments], Awaitable[EchoResult]]:

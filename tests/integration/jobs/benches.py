@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from pydantic import BaseModel
 from sqlalchemy import insert, select, text
 from temporalio import activity
 from temporalio.client import ActivityHandle
@@ -15,6 +16,7 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import Worker
 
 from activities.heartbeats import Heartbeats
+from activities.jobs.processes import JobProcesses
 from activities.jobs.runs import JobBooks
 from activities.jobs.starting import HEARTBEAT_TIMEOUT
 from contracts.ids import new_job_id
@@ -39,11 +41,26 @@ class Bench:
     @asynccontextmanager
     async def running(self, function: Callable[..., Any]) -> AsyncIterator[None]:
         """Have every job here run by this function."""
+        async with self._working(activity.defn(name="bench")(function)):
+            yield
+
+    @asynccontextmanager
+    async def running_in_processes(
+        self, function: Callable[..., Any], memory_bytes: int | None = None
+    ) -> AsyncIterator[None]:
+        """Have every job here run by this function, each attempt in a process of its own."""
+        processes = JobProcesses(memory_bytes)
+        async with self._working(processes.hosting(function)):
+            yield
+        processes.close()
+
+    @asynccontextmanager
+    async def _working(self, function: Callable[..., Any]) -> AsyncIterator[None]:
         with ThreadPoolExecutor(THREADS) as threads:
             async with Worker(
                 self._shop.client,
                 task_queue=self._queue,
-                activities=[activity.defn(name="bench")(function)],
+                activities=[function],
                 interceptors=[Heartbeats(), JobBooks(self.runs)],
                 activity_executor=threads,
                 max_concurrent_activities=THREADS,
@@ -76,13 +93,20 @@ class Bench:
             await connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
             yield
 
-    async def start(self, job_id: str, *, attempts: int = 3) -> ActivityHandle[Any]:
+    async def start(
+        self,
+        job_id: str,
+        arguments: BaseModel = EchoArguments(message="hello"),  # noqa: B008  # it is frozen
+        *,
+        attempts: int = 3,
+        timeout_s: float = 60,
+    ) -> ActivityHandle[Any]:
         return await self._shop.client.start_activity(
             "bench",
-            EchoArguments(message="hello"),
+            arguments,
             id=job_id,
             task_queue=self._queue,
-            start_to_close_timeout=timedelta(seconds=60),
+            start_to_close_timeout=timedelta(seconds=timeout_s),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=attempts),
         )

@@ -4,11 +4,12 @@ import asyncio
 
 from sqlalchemy import text
 
-from tests.acceptance.client import Caller, Door
+from tests.acceptance.client import WITHIN_S, Caller, Door
 from tests.integration.api.breaking import frozen
 from tests.jobs import accepted, echo, listed, read, until
 from tests.shop import Shop
 from tests.stack_session import RunningStack
+from tests.watching import watching_path
 
 CROWD = 200
 AT_ONCE = 20
@@ -76,6 +77,21 @@ async def test_while_temporal_is_away_jobs_are_accepted_and_their_rows_are_shown
     assert (shown["status"], shown["stale"]) == ("queued", True)
     assert cancelled.json()["status"] == "cancelled"
     assert not (await until(own_caller, job, "succeeded"))["stale"]
+
+
+async def test_a_watcher_waits_while_temporal_is_away_and_then_hears_the_rest(
+    own_stack: RunningStack, own_caller: Caller
+) -> None:
+    job = await echo(own_caller, sleep_s=300)
+    async with watching_path(own_caller, job["links"]["events"]) as stream:
+        await stream.events(until="running")
+        with frozen(own_stack, "temporal"):
+            assert (await read(own_caller, job))["stale"]
+        await own_caller.post(job["links"]["cancel"])
+        async with asyncio.timeout(WITHIN_S):
+            events = await stream.events()
+
+    assert events[-1].entry["status"] == "cancelled"
 
 
 async def test_one_customers_crowd_of_jobs_does_not_starve_anothers_one(door: Door) -> None:

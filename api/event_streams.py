@@ -1,0 +1,125 @@
+"""Server-sent events for one client.
+
+Whoever reads too slowly is dropped, and may come back for the rest: what happens waits for nobody.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
+from prometheus_client import Counter
+from starlette.types import Message, Receive, Scope, Send
+
+from api.connections import Connection
+
+HEARTBEAT_EVERY_S = 15.0
+# How long a client may take none of what is sent to it. Until it blocks, its connection's buffers hold whole timelines.
+READ_WITHIN_S = 10.0
+
+log = structlog.get_logger()
+
+News = TypeVar("News", covariant=True)
+Held = TypeVar("Held", bound="Place[object]")
+
+
+class Place(Protocol[News]):
+    """One watcher's place at what it watches. Its news end when there is no more, or when it is closed.
+
+    A `next` that is cancelled takes nothing: the same comes again.
+    """
+
+    async def __anext__(self) -> News: ...
+
+    def close(self) -> None: ...
+
+
+class Watchdog:
+    """Ends one client's stream, also while it blocks: nothing that waits for the client is waited for."""
+
+    def __init__(self, place: Place[object], connection: Connection, dropped: Counter) -> None:
+        self._place = place
+        self._connection = connection
+        self._dropped = dropped
+        self._is_sending = False
+        self.is_expired = False
+
+    @contextmanager
+    def on_guard(self, until: float) -> Iterator[None]:
+        """Has the stream end when the server shuts down, and at `until`, in seconds since the epoch."""
+        timer = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), self._expire)
+        try:
+            with self._connection.leaving(self.end):
+                yield
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Bounds what is sent inside; a stream that is ended meanwhile is broken off, and the send returns."""
+        timer = asyncio.get_running_loop().call_later(READ_WITHIN_S, self._drop)
+        self._is_sending = True
+        try:
+            yield
+        finally:
+            self._is_sending = False
+            timer.cancel()
+
+    def end(self) -> None:
+        """Free the client's place. Its connection is broken off if it blocks, and otherwise ends in good order."""
+        self._place.close()
+        if self._is_sending:
+            self._connection.abort()
+
+    def _expire(self) -> None:
+        self.is_expired = True
+        self.end()
+
+    def _drop(self) -> None:
+        self._dropped.inc()
+        log.info("dropped a watcher that reads too slowly")
+        self.end()
+
+
+class EventStream(EventSourceResponse, Generic[Held]):
+    """Each of a place's news as the event that `render` makes of it, and a comment every 15 s without.
+
+    It ends when there is no more, or at `until` (seconds since the epoch), when whoever asked for it has to ask again.
+    """
+
+    def __init__(
+        self, follow: AbstractContextManager[Held], render: Callable[[Any], bytes], until: float, dropped: Counter
+    ) -> None:
+        # nginx would keep events back to send them together.
+        super().__init__(self._events(), headers={"X-Accel-Buffering": "no"})
+        self._follow = follow
+        self._render = render
+        self._until = until
+        self._dropped = dropped
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Here and not in the generator, which nobody closes at once when the client has gone.
+        with self._follow as self._place:
+            watchdog = Watchdog(self._place, Connection.of(scope), self._dropped)
+
+            async def bounded_send(message: Message) -> None:
+                with watchdog.sending():
+                    await send(message)
+
+            with watchdog.on_guard(self._until):
+                await super().__call__(scope, receive, bounded_send)
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_EVERY_S):
+                    news = await self._place.__anext__()
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
+            except StopAsyncIteration:
+                return
+            else:
+                yield self._render(news)

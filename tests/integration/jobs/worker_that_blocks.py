@@ -1,0 +1,35 @@
+"""The worker as it is, but for the echo, which blocks the event loop while it should let others go on.
+
+python -m tests.integration.jobs.worker_that_blocks HOME
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import worker
+from activities.jobs import functions
+from activities.jobs.images import ImageJobs
+from activities.jobs.registry import job
+from activities.jobs.reports import ReportJobs
+from contracts import queues
+from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
+from stack import run
+from stack.home import Home
+
+
+@job(ECHO)
+async def impolite_echo(arguments: EchoArguments) -> EchoResult:
+    time.sleep(arguments.sleep_s)  # noqa: ASYNC251  # what must not be done
+    return EchoResult(message=arguments.message, attempt=1)
+
+
+def job_functions(reports: ReportJobs, images: ImageJobs) -> tuple[Callable[..., Any], ...]:
+    return (impolite_echo, *functions.job_functions(reports, images)[1:])
+
+
+if __name__ == "__main__":
+    vars(worker).update(job_functions=job_functions)
+    run.worker(Home(Path(sys.argv[1])), queues.ALL)
