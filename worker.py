@@ -37,11 +37,14 @@ from activities.email.messages import AccountMailWriter
 from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
+from activities.jobs.batch_starts import BatchStarts
+from activities.jobs.batches import BatchActivities
 from activities.jobs.functions import JOB_FUNCTIONS
 from activities.jobs.registry import queues_of, rate_limit_of
 from activities.jobs.runs import JobBooks
 from activities.jobs.settling import JobSettler
 from activities.jobs.starting import JobStarts
+from activities.order_retries import OrderRetries
 from activities.orders import OrderActivities
 from activities.outbox_relay import CONNECTIONS as RELAY_CONNECTIONS
 from activities.outbox_relay import OutboxRelay, in_turn
@@ -61,6 +64,7 @@ from database.attention import AttentionRepository
 from database.books import Books
 from database.engine import create_engine
 from database.inbound import InboundRepository
+from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.mails import MailRepository
 from database.orders import OrderRepository
@@ -88,6 +92,7 @@ from settings import (
     WorkerSettings,
 )
 from workflows.delivery import DeliveryWorkflow
+from workflows.job_batches import JobBatchWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.shipments import ShipmentWorkflow
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
@@ -106,6 +111,7 @@ MAILS_AT_ONCE = 10
 WEBHOOKS_AT_ONCE = 500
 # They wait for hours and have short histories: not worth the memory of the usual thousand.
 SHIPMENTS_CACHED = 100
+BATCHES_CACHED = 100
 
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
@@ -221,10 +227,13 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         application_name="followthrough jobs",
     )
     job_runs = JobRuns(job_engine)
+    batches = BatchActivities(BatchRepository(job_engine))
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
         **JobStarts(client, job_runs).handlers,
+        **BatchStarts(client).handlers,
+        **OrderRetries(client).handlers,
         OutboxKind.EVENT: in_turn(fan_out.event, account_outbox.order_event),
         OutboxKind.INBOUND_EVENT: inbound.handle,
     }
@@ -307,6 +316,14 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
                 workflow_runner=UnsandboxedWorkflowRunner(),
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 max_concurrent_activities=WEBHOOKS_AT_ONCE,
+            ),
+            polling(
+                task_queue=queues.BATCHES,
+                workflows=[JobBatchWorkflow],
+                activities=[batches.release_batch, batches.cancel_batch],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                max_cached_workflows=BATCHES_CACHED,
             ),
             *(
                 polling(

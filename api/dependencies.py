@@ -8,8 +8,10 @@ from starlette.requests import HTTPConnection
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
+from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
+from api.job_batch_keeping import BatchKeeper
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
@@ -19,7 +21,7 @@ from api.order_reading import OrderReader
 from api.readiness import Readiness
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
-from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id, is_job_id
+from contracts.ids import ID_PATTERN, is_account_id, is_batch_id, is_delivery_id, is_endpoint_id, is_job_id
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
 
@@ -117,6 +119,15 @@ async def _job_id(
     return job_id
 
 
+async def _batch_id(
+    batch_id: Annotated[str, Path(examples=["bat_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the batch's id")],
+) -> str:
+    """What is not an id names no batch."""
+    if not is_batch_id(batch_id):
+        raise NotFound
+    return batch_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -131,6 +142,14 @@ async def _webhooks(request: Request) -> WebhookKeeper:
 
 async def _jobs(request: Request) -> JobKeeper:
     return _services(request).jobs
+
+
+async def _batches(request: Request) -> BatchKeeper:
+    return _services(request).batches
+
+
+async def _dead_letters(request: Request) -> DeadLetterKeeper:
+    return _services(request).dead_letters
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:
@@ -178,6 +197,9 @@ DeliveryIdInPath = Annotated[str, Depends(_delivery_id)]
 Webhooks = Annotated[WebhookKeeper, Depends(_webhooks)]
 JobIdInPath = Annotated[str, Depends(_job_id)]
 Jobs = Annotated[JobKeeper, Depends(_jobs)]
+BatchIdInPath = Annotated[str, Depends(_batch_id)]
+Batches = Annotated[BatchKeeper, Depends(_batches)]
+Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]

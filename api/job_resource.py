@@ -28,6 +28,7 @@ _JOB: dict[str, Any] = {
     "started_at": "2026-03-01T12:00:00Z",
     "finished_at": None,
     "cancel_requested": False,
+    "batch": None,
     "stale": False,
     "links": {"self": _URL, "cancel": f"{_URL}/cancel", "reschedule": f"{_URL}/reschedule"},
 }
@@ -71,6 +72,7 @@ class JobSummaryResource(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool
+    batch: str | None = Field(default=None, description="the batch it came with")
     links: JobLinks
 
     @classmethod
@@ -144,6 +146,7 @@ def _shown(job: JobSummary) -> dict[str, Any]:
     url = f"/v1/jobs/{job.id}"
     return {
         **job.model_dump(),
+        "batch": job.batch_id,
         "cancel_requested": job.cancel_requested_at is not None,
         "links": JobLinks(self=url, cancel=f"{url}/cancel", reschedule=f"{url}/reschedule"),
     }

@@ -10,7 +10,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
+from api.job_batch_keeping import BatchKeeper
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
@@ -21,10 +23,13 @@ from api.readiness import Readiness
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
+from database.audit import AuditLog
 from database.catalogue import Catalogue
+from database.dead_letters import DeadLetters
 from database.engine import create_engine
 from database.fraud import FraudRepository
 from database.inbound import InboundRepository
+from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
 from database.order_events import OrderEvents
@@ -65,6 +70,8 @@ class Services:
     inbound: InboundReceiver
     webhooks: WebhookKeeper
     jobs: JobKeeper
+    batches: BatchKeeper
+    dead_letters: DeadLetterKeeper
 
 
 @asynccontextmanager
@@ -114,10 +121,11 @@ def _services(
     rules = OrderRules.model_validate(OrderSettings().model_dump())
     repository, catalogue = OrderRepository(engine), Catalogue(engine)
     reader = OrderReader(repository, client)
+    commands = OrderCommands(reader)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
-        commands=OrderCommands(reader),
+        commands=commands,
         feed=feed,
         exporter=OrderExporter(OrderRows(exporting)),
         catalogue=catalogue,
@@ -135,6 +143,8 @@ def _services(
         ),
         webhooks=WebhookKeeper(EndpointRepository(engine), DeliveryRepository(engine), _webhook_urls()),
         jobs=JobKeeper(JobRepository(engine), JobRuns(engine), client),
+        batches=BatchKeeper(BatchRepository(engine)),
+        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
     )
 
 

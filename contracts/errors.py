@@ -40,6 +40,11 @@ class ErrorCode(StrEnum):
     # Jobs
     JOB_BEGAN = "job_began"
     JOB_OVER = "job_over"
+    # Dead letters
+    NOT_A_DEAD_LETTER = "not_a_dead_letter"
+    UNIQUE_KEY_TAKEN = "unique_key_taken"
+    MUST_BE_RESOLVED = "must_be_resolved"
+    COUNT_DIFFERS = "count_differs"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     TOO_MANY_EXPORTS = "too_many_exports"

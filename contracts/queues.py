@@ -11,4 +11,6 @@ JOBS = "jobs"
 # For jobs that come in thousands, so that they wait for each other and not everybody for them.
 JOBS_BULK = "jobs-bulk"
 FOR_JOBS = (JOBS, JOBS_BULK)
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, *FOR_JOBS)
+# The processes of batches; their jobs go where jobs go.
+BATCHES = "batches"
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, BATCHES, *FOR_JOBS)

@@ -36,12 +36,19 @@ class JobStarts:
             OutboxKind.JOB_ACCEPTED: self.accepted,
             OutboxKind.JOB_CANCELLED: self.cancelled,
             OutboxKind.JOB_RESCHEDULED: self.rescheduled,
+            OutboxKind.JOB_RETRIED: self.retried,
         }
 
     async def accepted(self, row: OutboxRow) -> None:
         job = await self._runs.find(row.payload["job_id"])
         if job is not None and not job.status.is_final:
-            await self._start(job)
+            await self._start(job, ActivityIDReusePolicy.REJECT_DUPLICATE)
+
+    async def retried(self, row: OutboxRow) -> None:
+        """Begin a new series of attempts under the job's id, whose activity has ended."""
+        job = await self._runs.find(row.payload["job_id"])
+        if job is not None and not job.status.is_final:
+            await self._start(job, ActivityIDReusePolicy.ALLOW_DUPLICATE)
 
     async def cancelled(self, row: OutboxRow) -> None:
         try:
@@ -65,7 +72,7 @@ class JobStarts:
             if error.status not in _TOO_LATE:
                 raise
 
-    async def _start(self, job: Job) -> None:
+    async def _start(self, job: Job, id_reuse_policy: ActivityIDReusePolicy) -> None:
         job_type = JOB_TYPES[job.type]
         retries = job_type.retries
         delay = job.run_at - datetime.now(UTC)
@@ -82,7 +89,7 @@ class JobStarts:
                     maximum_interval=timedelta(seconds=retries.at_most_s),
                     maximum_attempts=retries.attempts,
                 ),
-                id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
+                id_reuse_policy=id_reuse_policy,
                 id_conflict_policy=ActivityIDConflictPolicy.FAIL,
                 priority=Priority(priority_key=job.priority, fairness_key=_fairness_key(job.subject)),
                 start_delay=delay if delay > timedelta(0) else None,

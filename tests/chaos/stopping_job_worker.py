@@ -26,7 +26,7 @@ class StoppingRuns(JobRuns):
         self._moment = moment
 
     async def settle(
-        self, job_id: str, outcome: JobOutcome, *, attempt: int | None = None, progress: JobProgress | None = None
+        self, job_id: str, outcome: JobOutcome, *, attempt: int, progress: JobProgress | None = None
     ) -> Job | None:
         if self._moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -12,7 +12,7 @@ from contracts.customers import CustomerAction
 from contracts.fraud import FraudLimit
 from contracts.orders import OrderStatus
 from database.fraud import FraudRepository
-from tests.replay import delivery_shapes, shipment_shapes, welcome_shapes
+from tests.replay import batch_shapes, delivery_shapes, shipment_shapes, welcome_shapes
 from tests.replay.histories import commands
 from tests.shop import ADA, POLL_S, WITHIN_S, Shop, ShopOrder
 
@@ -236,6 +236,8 @@ SHAPES: dict[str, Shape] = {
         shipment_shapes.shipment_polled,
         shipment_shapes.shipment_given_up,
         shipment_shapes.shipment_called_back,
+        batch_shapes.batch_of_one_window,
+        batch_shapes.batch_cancelled_by_button,
     )
 }
 

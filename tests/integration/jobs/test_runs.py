@@ -74,7 +74,9 @@ async def test_a_job_that_ended_without_a_result_is_not_run_again_either(bench: 
         raise AssertionError(arguments)
 
     job_id = await bench.row()
-    await bench.runs.settle(job_id, JobOutcome(status=status, error=JobError(code="broken", message="it broke")))
+    await bench.runs.settle(
+        job_id, JobOutcome(status=status, error=JobError(code="broken", message="it broke")), attempt=1
+    )
     async with bench.running(run):
         with pytest.raises(ActivityFailureError):
             await (await bench.start(job_id)).result()
