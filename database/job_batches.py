@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -134,11 +135,7 @@ class BatchRepository:
             )
             change = cancelling(jobs.c.batch_id == batch_id, jobs.c.cancel_requested_at.is_(None))
             changed = await connection.execute(told(change.returning(*COLUMNS, jobs.c.held)))
-            asked = [
-                {"aggregate": f"job/{row.id}", "kind": OutboxKind.JOB_CANCELLED, "payload": {"job_id": row.id}}
-                for row in changed
-                if not row.held
-            ]
+            asked = [_told(row.id, OutboxKind.JOB_CANCELLED) for row in changed if not row.held]
             if asked:
                 await connection.execute(insert(outbox), asked)
 
@@ -153,20 +150,18 @@ class BatchRepository:
                     select(func.count().filter(jobs.c.held), func.count().filter(_LET_GO)).where(*of_batch)
                 )
             ).one()
-            released = min(held, max(0, window - live))
-            if released:
-                first = select(jobs.c.id).where(*of_batch, jobs.c.held).order_by(jobs.c.batch_item).limit(released)
-                let_go = (
-                    update(jobs)
-                    .where(jobs.c.id.in_(first.with_for_update()), _LIVE)
-                    .values(held=False, checked_at=func.now())
+            room = max(0, window - live)
+            # By themselves: within the UPDATE, the limit would hold for each time that a plan asks for them.
+            first = select(jobs.c.id).where(*of_batch, jobs.c.held).order_by(jobs.c.batch_item).limit(room)
+            let_go = (await connection.scalars(first.with_for_update())).all()
+            if let_go:
+                await connection.execute(
+                    update(jobs).where(jobs.c.id.in_(let_go)).values(held=False, checked_at=func.now())
                 )
-                ids = (await connection.scalars(let_go.returning(jobs.c.id))).all()
-                released = len(ids)
-                accepted = [
-                    {"aggregate": f"job/{job_id}", "kind": OutboxKind.JOB_ACCEPTED, "payload": {"job_id": job_id}}
-                    for job_id in ids
-                ]
-                if accepted:
-                    await connection.execute(insert(outbox), accepted)
-        return BatchTurn(released=released, held=held - released, live=live + released)
+                await connection.execute(insert(outbox), [_told(job_id, OutboxKind.JOB_ACCEPTED) for job_id in let_go])
+        return BatchTurn(released=len(let_go), held=held - len(let_go), live=live + len(let_go))
+
+
+def _told(job_id: str, kind: OutboxKind) -> dict[str, Any]:
+    """The row of the outbox that has Temporal told of a job."""
+    return {"aggregate": f"job/{job_id}", "kind": kind, "payload": {"job_id": job_id}}

@@ -31,8 +31,7 @@ class StoppingRuns(JobRuns):
         if self._moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         job = await super().settle(job_id, outcome, attempt=attempt, progress=progress)
-        if attempt is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
         return job
 
 
