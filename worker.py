@@ -39,7 +39,8 @@ from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
 from activities.jobs.batch_starts import BatchStarts
 from activities.jobs.batches import BatchActivities
-from activities.jobs.functions import JOB_FUNCTIONS
+from activities.jobs.catalogue import CatalogueJobs, Merchandiser
+from activities.jobs.functions import job_functions
 from activities.jobs.registry import queues_of, rate_limit_of
 from activities.jobs.runs import JobBooks
 from activities.jobs.settling import JobSettler
@@ -84,6 +85,7 @@ from settings import (
     DatabaseSettings,
     JobSettings,
     MailSettings,
+    MerchandiserSettings,
     ProviderCalls,
     SmtpSecurity,
     TemporalSettings,
@@ -227,6 +229,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
         application_name="followthrough jobs",
     )
     job_runs = JobRuns(job_engine)
+    jobs = job_functions(CatalogueJobs(_mailer(), _merchandiser()))
     batches = BatchActivities(BatchRepository(job_engine))
     handlers = {
         **account_outbox.handlers,
@@ -328,7 +331,7 @@ async def workers(settings: WorkerSettings, client: Client, meter: MetricMeter) 
             *(
                 polling(
                     task_queue=queue,
-                    activities=JOB_FUNCTIONS,
+                    activities=jobs,
                     interceptors=[*INTERCEPTORS, JobBooks(job_runs)],
                     activity_executor=threads,
                     max_concurrent_activities=job_settings.at_once,
@@ -366,6 +369,11 @@ def _mailer() -> Mailer:
             timeout_s=settings.smtp_timeout_s,
         )
     )
+
+
+def _merchandiser() -> Merchandiser | None:
+    address, mail = MerchandiserSettings().merchandiser_address, MailSettings()
+    return Merchandiser(address=address, sender=mail.mail_from, domain=mail.mail_domain) if address else None
 
 
 def _webhook_sender() -> WebhookSender:

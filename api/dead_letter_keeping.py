@@ -17,7 +17,16 @@ from api.dead_letter_resource import (
     SkippedLetter,
     SweepResource,
 )
-from api.errors import CountDiffers, MustBeResolved, NotADeadLetter, NotFound, NotParked, Problem, UniqueKeyTaken
+from api.errors import (
+    CannotBeRetried,
+    CountDiffers,
+    MustBeResolved,
+    NotADeadLetter,
+    NotFound,
+    NotParked,
+    Problem,
+    UniqueKeyTaken,
+)
 from api.order_commands import OrderCommands
 from api.outages import asking_postgres
 from contracts.audit import Act
@@ -30,7 +39,7 @@ from database.dead_letters import DeadLetters, LetterNotFound, Refused, Swept
 from database.paging import Position
 
 REFUSALS: Mapping[ErrorCode, type[Problem]] = MappingProxyType(
-    {kind.code: kind for kind in (NotADeadLetter, UniqueKeyTaken, MustBeResolved)}
+    {kind.code: kind for kind in (NotADeadLetter, UniqueKeyTaken, CannotBeRetried, MustBeResolved)}
 )
 
 
@@ -56,7 +65,7 @@ class DeadLetterKeeper:
         )
 
     async def retry(self, caller: Principal, letter_id: str, act: Act) -> DealtWith:
-        """Have something tried again. Raises NotFound, NotADeadLetter or UniqueKeyTaken."""
+        """Have something tried again. Raises NotFound, NotADeadLetter, CannotBeRetried or UniqueKeyTaken."""
         kind = _kind_of(letter_id)
         if kind is DeadLetterKind.ORDER:
             try:

@@ -12,6 +12,7 @@ from api.dead_letter_bodies import DiscardAllBody, DiscardBody, FilterBody, Retr
 from api.dead_letter_resource import AuditList, DeadLetterList, DealtWith, SweepResource
 from api.dependencies import Caller, Letters, RequestId
 from api.errors import (
+    CannotBeRetried,
     CountDiffers,
     InvalidCursor,
     InvalidRequest,
@@ -86,7 +87,7 @@ async def discard_dead_letters(
     "/dead-letters/{letter_id}/retry",
     status_code=202,
     response_model=DealtWith,
-    responses=problems(NotFound, NotADeadLetter, UniqueKeyTaken),
+    responses=problems(NotFound, NotADeadLetter, CannotBeRetried, UniqueKeyTaken),
 )
 @requires(Scope.OPERATOR)
 async def retry_dead_letter(

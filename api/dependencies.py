@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
+from api.catalogue_cache import CatalogueCache
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
@@ -176,6 +177,14 @@ async def _catalogue(request: Request) -> CatalogueRepository:
     return _services(request).catalogue
 
 
+async def _catalogue_in_memory(request: Request) -> CatalogueCache:
+    return _services(request).catalogue_cache
+
+
+async def _merchandiser_is_mailed(request: Request) -> bool:
+    return _services(request).merchandiser_is_mailed
+
+
 async def _fraud(request: Request) -> FraudRepository:
     return _services(request).fraud
 
@@ -206,5 +215,7 @@ Exporter = Annotated[OrderExporter, Depends(_exporter)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]
 Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
+CatalogueInMemory = Annotated[CatalogueCache, Depends(_catalogue_in_memory)]
+MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -205,6 +205,10 @@ class UniqueKeyTaken(Problem):
     status, code, title = 409, ErrorCode.UNIQUE_KEY_TAKEN, "Another job lives under this one's unique key"
 
 
+class CannotBeRetried(Problem):
+    status, code, title = 409, ErrorCode.CANNOT_BE_RETRIED, "There is no way to have this done again"
+
+
 class MustBeResolved(Problem):
     status, code, title = 409, ErrorCode.MUST_BE_RESOLVED, "A parked order cannot be discarded"
 

@@ -7,15 +7,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from api.errors import FieldError, InvalidRequest
-from contracts.job_types import JOB_TYPES
+from contracts.job_types import OFFERED
 from contracts.jobs import JobType
 
 
 def type_of(name: str, queue: str | None) -> JobType:
     """Raises InvalidRequest for no type of ours, and for a queue that its jobs cannot be sent to."""
-    job_type = JOB_TYPES.get(name)
+    job_type = OFFERED.get(name)
     if job_type is None:
-        raise invalid("type", f"must be one of {', '.join(sorted(JOB_TYPES))}")
+        raise invalid("type", f"must be one of {', '.join(sorted(OFFERED))}")
     if queue is not None and queue not in job_type.allowed_queues:
         raise invalid("queue", f"must be one of {', '.join(job_type.allowed_queues)}")
     return job_type

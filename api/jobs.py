@@ -26,7 +26,7 @@ from api.job_resource import JobList, JobResource, JobTypeList, JobTypeResource
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
 from contracts.ids import BATCH_ID
-from contracts.job_types import JOB_TYPES
+from contracts.job_types import OFFERED
 from contracts.jobs import JobStatus
 
 
@@ -81,8 +81,8 @@ class ListQuery(BaseModel, extra="forbid"):
 @router.get("/job-types", response_model=JobTypeList)
 @keepers
 async def list_job_types() -> Response:
-    """List every type of job, with the JSON Schema of its arguments and its result."""
-    return answer(JobTypeList(items=tuple(map(JobTypeResource.of, JOB_TYPES.values()))))
+    """List every type of job that may be asked for, with the JSON Schema of its arguments and its result."""
+    return answer(JobTypeList(items=tuple(map(JobTypeResource.of, OFFERED.values()))))
 
 
 @router.post(

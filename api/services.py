@@ -10,6 +10,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.catalogue_cache import CatalogueCache
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
@@ -42,6 +43,7 @@ from settings import (
     ApiSettings,
     ConfirmationSettings,
     DatabaseSettings,
+    MerchandiserSettings,
     OrderSettings,
     TemporalSettings,
     WebhookSettings,
@@ -64,6 +66,8 @@ class Services:
     feed: OrderFeed
     exporter: OrderExporter
     catalogue: Catalogue
+    catalogue_cache: CatalogueCache
+    merchandiser_is_mailed: bool
     fraud: FraudRepository
     readiness: Readiness
     accounts: AccountKeeper
@@ -129,6 +133,8 @@ def _services(
         feed=feed,
         exporter=OrderExporter(OrderRows(exporting)),
         catalogue=catalogue,
+        catalogue_cache=CatalogueCache(catalogue),
+        merchandiser_is_mailed=MerchandiserSettings().merchandiser_address is not None,
         fraud=FraudRepository(engine),
         readiness=Readiness(engine, client),
         accounts=AccountKeeper(

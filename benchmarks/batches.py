@@ -71,7 +71,8 @@ async def measure(home: Path, stack: Mapping[str, Any], items: int) -> dict[str,
         "worker_mib_before": before / MIB,
         "worker_mib_at_most": resident / MIB,
         **await histories(stack, batch["id"]),
-        **{"job_rows": sizes["jobs"], "outbox_rows_left": sizes["outbox"]},
+        "job_rows": sizes["jobs"],
+        "outbox_rows_left": sizes["outbox"],
         "bytes_per_job_row": sizes["jobs_bytes"] / items,
     }
 

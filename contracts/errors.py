@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     # Dead letters
     NOT_A_DEAD_LETTER = "not_a_dead_letter"
     UNIQUE_KEY_TAKEN = "unique_key_taken"
+    CANNOT_BE_RETRIED = "cannot_be_retried"
     MUST_BE_RESOLVED = "must_be_resolved"
     COUNT_DIFFERS = "count_differs"
     # Us

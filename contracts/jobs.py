@@ -58,7 +58,8 @@ class JobType:
 
     `timeout_s` bounds one attempt. A `rate_limit` (starts per second, over all workers) is its queue's, since Temporal
     limits queues: such a job must be alone on its queue. `unique_by` names fields of the arguments that make the unique
-    key of a job whose caller gives none.
+    key of a job whose caller gives none. One that is not `offered` over `POST /v1/jobs` is asked for through a resource
+    of its own, which knows who may ask for what.
     """
 
     name: str
@@ -71,11 +72,12 @@ class JobType:
     rate_limit: float | None = None
     unique_by: tuple[str, ...] = ()
     runs_in: RunsIn = RunsIn.EVENT_LOOP
+    offered: bool = True
 
     @property
     def allowed_queues(self) -> tuple[str, ...]:
         """Where such a job may be sent; one that is limited stays on the queue that is limited for its sake."""
-        return (self.queue,) if self.rate_limit is not None else queues.FOR_JOBS
+        return queues.FOR_JOBS if self.offered and self.rate_limit is None else (self.queue,)
 
     def unique_key_for(self, arguments: BaseModel) -> str | None:
         """The key of a job with these arguments whose caller gives none."""

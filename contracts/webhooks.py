@@ -28,6 +28,8 @@ class WebhookEventType(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
     JOB_TIMED_OUT = "job.timed_out"
+    CATALOGUE_ITEM_CREATED = "catalogue.item_created"
+    CATALOGUE_ITEM_UPDATED = "catalogue.item_updated"
     # Sent when an endpoint's owner asks for it, and no other time.
     TEST = "webhook.test"
 
@@ -59,7 +61,7 @@ _NAMESAKES = {status.value: status for status in OrderStatus}
 
 EVERYTHING = "*"
 JOB_FAMILY = "job.*"
-FAMILIES = ("order.*", "shipment.*", JOB_FAMILY)
+FAMILIES = ("order.*", "shipment.*", JOB_FAMILY, "catalogue.*")
 SUBSCRIPTIONS = (EVERYTHING, *FAMILIES, *(event for event in WebhookEventType if event is not WebhookEventType.TEST))
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.audit import Act, AuditAction
 from contracts.dead_letters import DeadLetter, DeadLetterCount, DeadLetterFilter, DeadLetterKind
 from contracts.errors import ErrorCode
+from contracts.ids import is_account_id
 from contracts.jobs import JobStatus
 from contracts.outbox import OutboxKind
 from contracts.webhooks import EndpointStatus
@@ -272,6 +273,8 @@ async def _ask_order(connection: AsyncConnection, letter: DeadLetter, act: Act) 
 async def _send_mail_again(connection: AsyncConnection, letter: DeadLetter, act: Act) -> None:
     again = update(mails).where(mails.c.id == letter.id).values(outcome=None).returning(mails.c.message_id)
     message_id = (await connection.execute(again)).scalar_one()
+    if letter.subject is None or not is_account_id(letter.subject):
+        raise Refused(ErrorCode.CANNOT_BE_RETRIED)
     payload = {"message_id": message_id, "account_id": letter.subject}
     await put(connection, aggregate=f"mail/{letter.id}", kind=OutboxKind.MAIL_RETRIED, payload=payload)
     await record(

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jobs import Job, JobError, JobOutcome, JobProgress, JobStatus
 from database.job_events import told
-from database.jobs import COLUMNS, JobRepository, job_of
+from database.jobs import COLUMNS, JobRepository, NewJob, job_of
 from database.tables import jobs, outbox
 
 # A job can end without its worker while it runs, and while it seems not to: when its worker is lost between the
@@ -26,6 +26,10 @@ class JobRuns:
 
     async def find(self, job_id: str) -> Job | None:
         return await self._jobs.find(job_id)
+
+    async def enqueue(self, job: NewJob) -> None:
+        """Accept a job that follows another one, unless it was accepted before."""
+        await self._jobs.enqueue(job)
 
     async def begin(self, job_id: str, attempt: int) -> Job | None:
         """Begin an attempt, and return the job as it then is; None when there is no such job.

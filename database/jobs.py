@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, Update, case, func, select, u
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.jobs import Job, JobStatus, JobSummary
+from contracts.jobs import DEFAULT_PRIORITY, Job, JobStatus, JobSummary
 from contracts.outbox import OutboxKind
 from database.job_events import told
 from database.outbox import put
@@ -31,19 +31,25 @@ class KeyReused(Exception):
     """This subject used the idempotency key with another request before."""
 
 
-@dataclass(frozen=True)
-class WantedJob:
-    """A job as asked for; the hashes stand for its idempotency key and its request. No `run_at` means at once."""
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to be; its arguments are JSON. Neither `delay_s` nor `run_at` means at once."""
 
     id: str
     type: str
     subject: str
     arguments: str
     queue: str
-    priority: int
-    unique_key: str | None
-    delay_s: float | None
-    run_at: datetime | None
+    priority: int = DEFAULT_PRIORITY
+    unique_key: str | None = None
+    delay_s: float | None = None
+    run_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedJob(NewJob):
+    """A job as asked for; the hashes stand for its idempotency key and its request."""
+
     key_hash: str
     request_hash: str
 
@@ -80,8 +86,7 @@ class JobRepository:
             if claimed is None:
                 return await self._replay(connection, wanted)
             while True:
-                if inserted := await self._insert(connection, wanted):
-                    await self._put(connection, wanted.id, OutboxKind.JOB_ACCEPTED)
+                if inserted := await enqueue(connection, wanted):
                     return AcceptedJob(inserted, is_new=True, replayed=False)
                 # The one that stood in the way may be over by now.
                 if live := await self._live(connection, wanted):
@@ -91,32 +96,6 @@ class JobRepository:
                         .values(job_id=live.id)
                     )
                     return AcceptedJob(live, is_new=False, replayed=False)
-
-    async def _insert(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
-        """None when a job is live under the same unique key."""
-        run_at: Any = wanted.run_at
-        if run_at is None:
-            run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, wanted.delay_s or 0.0)
-        row = await connection.execute(
-            insert(jobs)
-            .values(
-                id=wanted.id,
-                type=wanted.type,
-                subject=wanted.subject,
-                arguments=wanted.arguments,
-                queue=wanted.queue,
-                priority=wanted.priority,
-                unique_key=wanted.unique_key,
-                status=JobStatus.SCHEDULED,
-                run_at=run_at,
-            )
-            .on_conflict_do_nothing(
-                index_elements=["subject", "type", "unique_key"], index_where=jobs.c.finished_at.is_(None)
-            )
-            .returning(*COLUMNS)
-        )
-        found = row.one_or_none()
-        return job_of(found) if found is not None else None
 
     async def _live(self, connection: AsyncConnection, wanted: WantedJob) -> Job | None:
         query = select(*COLUMNS).where(
@@ -138,6 +117,11 @@ class JobRepository:
         if earlier.request_hash != wanted.request_hash:
             raise KeyReused
         return AcceptedJob(job_of(earlier), is_new=False, replayed=True)
+
+    async def enqueue(self, job: NewJob) -> None:
+        """Accept a job in a transaction of its own; see `enqueue` below."""
+        async with self._engine.begin() as connection:
+            await enqueue(connection, job)
 
     async def find(self, job_id: str) -> Job | None:
         async with self._engine.connect() as connection:
@@ -182,7 +166,7 @@ class JobRepository:
             found = (await connection.execute(told(change.returning(*COLUMNS)))).one_or_none()
             if found is None:
                 return None
-            await self._put(connection, job_id, OutboxKind.JOB_CANCELLED)
+            await _put(connection, job_id, OutboxKind.JOB_CANCELLED)
         return job_of(found)
 
     async def reschedule(self, job_id: str, *, delay_s: float | None, run_at: datetime | None) -> Job | None:
@@ -197,11 +181,43 @@ class JobRepository:
             found = row.one_or_none()
             if found is None:
                 return None
-            await self._put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
+            await _put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
         return job_of(found)
 
-    async def _put(self, connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
-        await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
+
+async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
+    """Accept a job as a part of the connection's transaction.
+
+    None when there is one of the same id already, or one that is live under the same unique key.
+    """
+    run_at: Any = job.run_at
+    if run_at is None:
+        run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, job.delay_s or 0.0)
+    row = await connection.execute(
+        insert(jobs)
+        .values(
+            id=job.id,
+            type=job.type,
+            subject=job.subject,
+            arguments=job.arguments,
+            queue=job.queue,
+            priority=job.priority,
+            unique_key=job.unique_key,
+            status=JobStatus.SCHEDULED,
+            run_at=run_at,
+        )
+        .on_conflict_do_nothing()
+        .returning(*COLUMNS)
+    )
+    found = row.one_or_none()
+    if found is None:
+        return None
+    await _put(connection, job.id, OutboxKind.JOB_ACCEPTED)
+    return job_of(found)
+
+
+async def _put(connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
+    await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
 
 
 def cancelling(*conditions: ColumnElement[bool]) -> Update:

@@ -50,6 +50,15 @@ catalogue_items = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
+# One row, which is always there, and counts the changes of names and prices.
+catalogue_version = Table(
+    "catalogue_version",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=true()),
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    CheckConstraint("single", name="single"),
+)
+
 warehouses = Table(
     "warehouses",
     metadata,

@@ -52,7 +52,7 @@ class AccountMailWriter:
         return f"<{mail.message_key}@{self.domain}>"
 
     def write(self, mail: AccountMail, account: Account, order: Order | None) -> EmailMessage:
-        """The mail in text and HTML; the first line of the text's template is the subject."""
+        """The mail, with the account's link and what it is about."""
         until = account.created_at + self.link_lifetime
         token = confirmation_token(account.id, until, self.confirmation_secret)
         facts: dict[str, Any] = {
@@ -64,17 +64,23 @@ class AccountMailWriter:
             # A shipping notice is about one parcel, and has its number.
             "lines": order.fulfilment(mail.number).lines if order and mail.kind is MailKind.SHIPPING_NOTICE else (),
         }
-        template = TEMPLATES[mail.kind]
-        subject, _, text = _ENVIRONMENT.get_template(f"{template}.txt").render(facts).partition("\n")
-        message = EmailMessage(policy=SMTP)
-        message["Message-ID"] = self.message_id(mail)
-        message["From"] = self.sender
         # The address alone: a name is anybody's text, which headers fold, and decode when it is written like RFC 2047.
-        message["To"] = account.email
-        message["Subject"] = subject
-        # No vacation notes in return, please (RFC 3834).
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(text.strip() + "\n")
-        html = _ENVIRONMENT.get_template(f"{template}.html").render(facts, subject=subject)
-        message.add_alternative(html, subtype="html")
-        return message
+        return compose(
+            TEMPLATES[mail.kind], facts, message_id=self.message_id(mail), sender=self.sender, to=account.email
+        )
+
+
+def compose(template: str, facts: Mapping[str, Any], *, message_id: str, sender: str, to: str) -> EmailMessage:
+    """A mail in text and HTML; the first line of the text's template is the subject."""
+    subject, _, text = _ENVIRONMENT.get_template(f"{template}.txt").render(facts).partition("\n")
+    message = EmailMessage(policy=SMTP)
+    message["Message-ID"] = message_id
+    message["From"] = sender
+    message["To"] = to
+    message["Subject"] = subject
+    # No vacation notes in return, please (RFC 3834).
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text.strip() + "\n")
+    html = _ENVIRONMENT.get_template(f"{template}.html").render(facts, subject=subject)
+    message.add_alternative(html, subtype="html")
+    return message

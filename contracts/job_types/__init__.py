@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from contracts.job_types.catalogue import TELL_MERCHANDISER
 from contracts.job_types.diagnostics import ECHO
 from contracts.jobs import JobType
 
-JOB_TYPES: Mapping[str, JobType] = {job_type.name: job_type for job_type in (ECHO,)}
+JOB_TYPES: Mapping[str, JobType] = {job_type.name: job_type for job_type in (ECHO, TELL_MERCHANDISER)}
+OFFERED: Mapping[str, JobType] = {name: job_type for name, job_type in JOB_TYPES.items() if job_type.offered}

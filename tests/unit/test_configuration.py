@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 from settings import (
     ApiSettings,
     DatabaseSettings,
+    MerchandiserSettings,
     OrderSettings,
     SessionSettings,
     TemporalSettings,
@@ -24,7 +25,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     for settings in (
         *(DatabaseSettings, TemporalSettings, OrderSettings, SessionSettings, ApiSettings),
-        *(WorkerSettings, WebhookSettings, WebhookWorkerSettings),
+        *(WorkerSettings, WebhookSettings, WebhookWorkerSettings, MerchandiserSettings),
     ):
         for name, field in settings.model_fields.items():
             variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()

@@ -1,4 +1,4 @@
-"""Dead letters that are retried or discarded, the audit log, and batches of jobs."""
+"""Dead letters that are retried or discarded, the audit log, batches of jobs, and the version of the catalogue."""
 
 from uuid import UUID, uuid5
 
@@ -52,6 +52,15 @@ def upgrade() -> None:
         schema="followthrough",
     )
     _add_batches()
+    op.create_table(
+        "catalogue_version",
+        sa.Column("single", sa.Boolean(), nullable=False, server_default=sa.true()),
+        sa.Column("version", sa.BigInteger(), nullable=False, server_default="1"),
+        sa.PrimaryKeyConstraint("single", name="catalogue_version_pkey"),
+        sa.CheckConstraint("single", name="catalogue_version_single_check"),
+        schema="followthrough",
+    )
+    op.execute("INSERT INTO followthrough.catalogue_version DEFAULT VALUES")
     _number_mails()
     op.create_table(
         "discarded_letters",
@@ -152,6 +161,7 @@ def _number_mails() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("catalogue_version", schema="followthrough")
     op.drop_table("audit_log", schema="followthrough")
     op.execute("DROP FUNCTION followthrough.refuse_change()")
     op.drop_table("discarded_letters", schema="followthrough")

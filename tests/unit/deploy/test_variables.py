@@ -14,6 +14,7 @@ from settings import (
     DatabaseSettings,
     JobSettings,
     MailSettings,
+    MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
     S3Settings,
@@ -39,6 +40,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         ObjectStoreSettings,
         S3Settings,
         WebhookSettings,
+        MerchandiserSettings,
     ],
     "worker": [
         DatabaseSettings,
@@ -51,6 +53,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         WebhookSettings,
         WebhookWorkerSettings,
         JobSettings,
+        MerchandiserSettings,
     ],
 }
 SECRET = re.compile(r"PASSWORD|PWD|SECRET|TOKEN|_KEY$|DATABASE_URL")
