@@ -14,10 +14,10 @@ from contracts.fulfilments import DEFAULT_WAREHOUSE
 from contracts.ids import new_job_id
 from contracts.job_types.catalogue import TELL_MERCHANDISER, ItemChange, TellMerchandiser
 from contracts.money import Money
-from contracts.webhooks import WebhookEvent, WebhookEventType
+from contracts.webhooks import EndpointStatus, WebhookEvent, WebhookEventType, subscriptions_to
 from database.jobs import NewJob, enqueue
 from database.outbox import tell
-from database.tables import catalogue_items, catalogue_version, stock, warehouses
+from database.tables import catalogue_items, catalogue_version, stock, warehouses, webhook_endpoints
 
 _EVENTS = {
     ItemChange.CREATED: WebhookEventType.CATALOGUE_ITEM_CREATED,
@@ -115,11 +115,18 @@ def _version_of(rows: Sequence[Row[Any]]) -> int:
 async def _tell(
     connection: AsyncConnection, product: CatalogueProduct, change: ItemChange, mailed_for: str | None
 ) -> None:
-    event_type = _EVENTS[change]
-    await tell(
-        connection,
-        WebhookEvent(type=event_type, id=product.sku, status=change, at=datetime.now(UTC), owner=None),
+    event = WebhookEvent(type=_EVENTS[change], id=product.sku, status=change, at=datetime.now(UTC), owner=None)
+    somebody_listens = (
+        select(webhook_endpoints.c.id)
+        .where(
+            webhook_endpoints.c.status == EndpointStatus.ACTIVE,
+            webhook_endpoints.c.owner.is_(None),
+            webhook_endpoints.c.event_types.overlap(list(subscriptions_to(event.type))),
+        )
+        .exists()
     )
+    if await connection.scalar(select(somebody_listens)):
+        await tell(connection, event)
     if mailed_for is not None:
         job = NewJob(
             id=new_job_id(),
