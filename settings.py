@@ -329,6 +329,21 @@ class WebhookSettings(BaseSettings):
         return tuple(_port_range(entry) for entry in _entries(self.ports))
 
 
+class MerchandiserSettings(BaseSettings):
+    """Whom changes of the catalogue are mailed to; the API and the worker need the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
+
+    merchandiser_address: str | None = Field(default=None, description="without one nobody is mailed")
+
+    @field_validator("merchandiser_address")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        if text is not None and ("@" not in text or parseaddr(text)[1] != text):
+            raise ValueError("must be an address, such as merchandiser@example.com")
+        return text
+
+
 class WebhookWorkerSettings(BaseSettings):
     """What sending webhooks takes, and the receivers that a deployment has of its own."""
 

@@ -42,6 +42,9 @@ from activities.email.messages import AccountMailWriter
 from activities.fraud import FraudActivities
 from activities.heartbeats import Heartbeats
 from activities.inbound import InboundEvents
+from activities.jobs.batch_starts import BatchStarts
+from activities.jobs.batches import BatchActivities
+from activities.jobs.catalogue import CatalogueJobs, Merchandiser
 from activities.jobs.functions import job_functions
 from activities.jobs.images import ImageJobs
 from activities.jobs.processes import JobProcesses
@@ -50,6 +53,7 @@ from activities.jobs.reports import ReportJobs
 from activities.jobs.runs import JobBooks
 from activities.jobs.settling import JobSettler
 from activities.jobs.starting import JobStarts
+from activities.order_retries import OrderRetries
 from activities.orders import OrderActivities
 from activities.outbox_relay import CONNECTIONS as RELAY_CONNECTIONS
 from activities.outbox_relay import OutboxRelay, in_turn
@@ -76,6 +80,7 @@ from database.cleanup import CleanupRepository
 from database.digest import DigestRepository
 from database.engine import create_engine
 from database.inbound import InboundRepository
+from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.mails import MailRepository
 from database.order_rows import OrderRows
@@ -102,6 +107,7 @@ from settings import (
     EventLoopSettings,
     JobSettings,
     MailSettings,
+    MerchandiserSettings,
     ObjectStoreSettings,
     ProviderCalls,
     RetentionSettings,
@@ -113,6 +119,7 @@ from settings import (
     WorkerSettings,
 )
 from workflows.delivery import DeliveryWorkflow
+from workflows.job_batches import JobBatchWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.shipments import ShipmentWorkflow
 from workflows.upkeep import UPKEEP
@@ -140,6 +147,7 @@ M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 128 * 1024
 # Each does one thing after the other.
 UPKEEP_CONNECTIONS = 3
+BATCHES_CACHED = 100
 
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
@@ -297,13 +305,17 @@ async def workers(
     processes = JobProcesses(job_settings.process_memory_bytes)
     jobs = job_functions(
         ReportJobs(reports, OrdersReportWriter(OrderRows(report_engine), store)),
+        CatalogueJobs(_mailer(), _merchandiser()),
         ImageJobs(ObjectStoreSettings().object_store_url, S3Access(**S3Settings().revealed)),
     )
     jobs_at_once = {queues.REPORTS: REPORTS_AT_ONCE, queues.CPU: job_settings.processes_at_once}
+    batches = BatchActivities(BatchRepository(job_engine))
     handlers = {
         **account_outbox.handlers,
         **fan_out.handlers,
         **JobStarts(client, job_runs).handlers,
+        **BatchStarts(client).handlers,
+        **OrderRetries(client).handlers,
         OutboxKind.EVENT: in_turn(fan_out.event, account_outbox.order_event),
         OutboxKind.INBOUND_EVENT: inbound.handle,
     }
@@ -400,6 +412,7 @@ async def workers(
                 activities=[
                     ReportExpiry(reports, store).forget_reports,
                     cleanup.forget_jobs,
+                    cleanup.forget_batches,
                     cleanup.forget_deliveries,
                     cleanup.empty_inbound_events,
                     cleanup.forget_sign_up_keys,
@@ -411,6 +424,14 @@ async def workers(
                 ],
                 workflow_runner=UnsandboxedWorkflowRunner(),
                 max_concurrent_activities=UPKEEP_CONNECTIONS,
+            ),
+            polling(
+                task_queue=queues.BATCHES,
+                workflows=[JobBatchWorkflow],
+                activities=[batches.release_batch, batches.cancel_batch],
+                workflow_runner=UnsandboxedWorkflowRunner(),
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                max_cached_workflows=BATCHES_CACHED,
             ),
             *(
                 polling(
@@ -484,6 +505,11 @@ def _cleanup(engine: AsyncEngine, watch: Watch) -> CleanupActivities:
 def _digest_writer() -> DigestWriter | None:
     mail, to = MailSettings(), DigestSettings().digest_to
     return DigestWriter(sender=mail.mail_from, to=to, domain=mail.mail_domain) if to is not None else None
+
+
+def _merchandiser() -> Merchandiser | None:
+    address, mail = MerchandiserSettings().merchandiser_address, MailSettings()
+    return Merchandiser(address=address, sender=mail.mail_from, domain=mail.mail_domain) if address else None
 
 
 def _webhook_sender() -> WebhookSender:

@@ -36,6 +36,7 @@ class AccountOutbox:
             OutboxKind.ACCOUNT_RESEND: self.resend,
             OutboxKind.ACCOUNT_DELETED: self.deleted,
             OutboxKind.ENDPOINT_DISABLED: self.endpoint_disabled,
+            OutboxKind.MAIL_RETRIED: self.mail_retried,
         }
 
     async def created(self, row: OutboxRow) -> None:
@@ -72,6 +73,11 @@ class AccountOutbox:
         """Tell the owner; each time that it happens is a row of its own."""
         mail = AccountMail(account_id=row.payload["account_id"], kind=MailKind.ENDPOINT_DISABLED, number=row.id)
         await self._start("AccountMail", mail, f"mail/{mail.message_key}")
+
+    async def mail_retried(self, row: OutboxRow) -> None:
+        """Send a mail that bounced once more; each time that an operator asks for it is a row of its own."""
+        mail = AccountMail.of_message(row.payload["message_id"], row.payload["account_id"])
+        await self._start("AccountMail", mail, f"mail/{mail.message_key}/{row.id}")
 
     async def _start(self, workflow: str, argument: Any, workflow_id: str) -> None:
         await start_once(self._client, workflow, argument, workflow_id, task_queue=queues.ACCOUNTS)

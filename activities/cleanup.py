@@ -41,6 +41,11 @@ class CleanupActivities:
         return Cleaned(what="jobs", count=await _all(self.cleanup.forget_jobs, at - self.jobs_kept))
 
     @activity.defn
+    async def forget_batches(self, at: datetime) -> Cleaned:
+        """Delete batches whose jobs are all deleted."""
+        return Cleaned(what="batches of jobs", count=await _all(self.cleanup.forget_batches, at - self.jobs_kept))
+
+    @activity.defn
     async def forget_deliveries(self, at: datetime) -> Cleaned:
         """Delete webhook deliveries long made or given up."""
         return Cleaned(

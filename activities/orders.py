@@ -8,6 +8,7 @@ from temporalio.exceptions import ApplicationError
 from activities.allocation import allocate
 from activities.compensation import announce_next_compensation
 from activities.turns import begin_to_pay, close_when_done, first_failure, go_on, is_lost
+from contracts.audit import AuditAction
 from contracts.books import (
     Amend,
     Approve,
@@ -156,8 +157,11 @@ class OrderActivities:
         """Take the order back from the operator and go on where it stopped."""
         async with self.books.order(booking.order_id) as order:
             if order.phase is not Phase.CLOSED and not order.has(booking.key):
+                was = order.status
                 order.status = OrderStatus.PROCESSING
                 order.note(EventType.RETRIED, booking.at, booking.retried_by, key=booking.key)
+                if booking.act is not None:
+                    await order.audit(booking.act, AuditAction.ORDER_RETRY, was)
             return order.progress(booking.known)
 
     @activity.defn

@@ -127,7 +127,7 @@ class AccountKeeper:
         """What the welcome of a pending account says; None when it is over, not begun, or does not answer."""
         if account.status is not AccountStatus.PENDING:
             return None
-        handle = self._temporal.get_workflow_handle_for(WelcomeWorkflow.run, welcome_workflow_id(account.id))
+        handle = self._temporal.get_workflow_handle(welcome_workflow_id(account.id))
         try:
             async with asking_temporal(QUERY_WITHIN_S):
                 return await handle.query(WelcomeWorkflow.status, rpc_timeout=timedelta(seconds=QUERY_WITHIN_S))

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from api.auth import Scope
 from api.bodies import NoteBody, ResolveBody
-from api.dependencies import Caller, Commands, OrderIdInPath
+from api.dependencies import Caller, Commands, OrderIdInPath, RequestId
 from api.errors import BooksContradict, NotAwaitingApproval, NotFound, NotParked
 from api.order_resource import OrderResource
 from api.responses import answer
@@ -45,10 +45,10 @@ async def reject_order(
 @router.post("/{order_id}/retry", response_model=OrderResource, responses=problems(NotFound, NotParked))
 @requires(Scope.OPERATOR)
 async def retry_order(
-    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: NoteBody | None = None
+    order_id: OrderIdInPath, caller: Caller, commands: Commands, request_id: RequestId, body: NoteBody | None = None
 ) -> Response:
     """Have an order that needs attention go on where it stopped."""
-    return answer(await commands.retry(caller, order_id, note=_note(body)))
+    return answer(await commands.retry(caller, order_id, note=_note(body), request_id=request_id))
 
 
 @router.post(

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, BackgroundTasks, Path
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.auth import Scope
 from api.bodies import CatalogueItemBody
-from api.dependencies import Catalogue
+from api.dependencies import Caller, Catalogue, CatalogueInMemory, MerchandiserIsMailed
 from api.errors import InvalidRequest, StockIsReserved
 from api.outages import asking_postgres
 from api.responses import answer
@@ -29,27 +29,36 @@ class CatalogueList(BaseModel, frozen=True):
 
 @router.get("/catalogue", response_model=CatalogueList)
 @requires_token()
-async def list_catalogue(catalogue: Catalogue) -> Response:
+async def list_catalogue(cache: CatalogueInMemory) -> Response:
     """List what is on sale, with prices and how many units can be ordered now."""
-    async with asking_postgres():
-        items = await catalogue.items()
-    return answer(CatalogueList(items=tuple(items)))
+    return answer(CatalogueList(items=tuple(await cache.items())))
 
 
 @router.put("/admin/catalogue/{sku}", response_model=CatalogueItem, responses=problems(InvalidRequest, StockIsReserved))
 @requires(Scope.OPERATOR)
 async def put_catalogue_item(
-    sku: Annotated[Sku, Path(examples=["TEE-BLACK-M"])], body: CatalogueItemBody, catalogue: Catalogue
+    sku: Annotated[Sku, Path(examples=["TEE-BLACK-M"])],
+    body: CatalogueItemBody,
+    caller: Caller,
+    catalogue: Catalogue,
+    cache: CatalogueInMemory,
+    mailed: MerchandiserIsMailed,
+    after_the_answer: BackgroundTasks,
 ) -> Response:
     """Create or replace an item. Orders that were accepted keep their price and the stock they hold.
 
-    A warehouse that is not named has no unit of the item any more; naming one creates it.
+    A warehouse that is not named has no unit of the item any more; naming one creates it. Webhooks and the merchandiser
+    are told.
     """
     price = Money(amount=body.price.amount, currency=body.price.currency)
     try:
         async with asking_postgres():
-            item = await catalogue.put(CatalogueProduct(sku=sku, name=body.name, price=price), body.on_hand)
+            product = CatalogueProduct(sku=sku, name=body.name, price=price)
+            # What must not be lost is accepted in the same transaction.
+            item = await catalogue.put(product, body.on_hand, mailed_for=caller.subject if mailed else None)
     except HeldByOrders as error:
         held = ", ".join(f"{units} in {warehouse}" for warehouse, units in error.held.items())
         raise StockIsReserved(f"Name at least as many units as orders hold: {held}.") from None
+    # This may be lost, with its process or in an outage: then the next reader takes a little longer, and nothing else.
+    after_the_answer.add_task(cache.warm)
     return answer(item)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from api.errors import InvalidCursor
 from database.paging import Position
 
-_PLACE = re.compile(r"(\d{1,16})/([a-z]{3}_[0-7][0-9A-HJKMNP-TV-Z]{25})")
+_PLACE = re.compile(r"(\d{1,16})/([a-z]{3,4}_[0-7][0-9A-HJKMNP-TV-Z]{25})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

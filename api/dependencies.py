@@ -8,8 +8,11 @@ from starlette.requests import HTTPConnection
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
+from api.catalogue_cache import CatalogueCache
+from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
+from api.job_batch_keeping import BatchKeeper
 from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
@@ -23,7 +26,15 @@ from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
-from contracts.ids import ID_PATTERN, is_account_id, is_delivery_id, is_endpoint_id, is_job_id, is_report_id
+from contracts.ids import (
+    ID_PATTERN,
+    is_account_id,
+    is_batch_id,
+    is_delivery_id,
+    is_endpoint_id,
+    is_job_id,
+    is_report_id,
+)
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
@@ -131,6 +142,15 @@ async def _report_id(
     return report_id
 
 
+async def _batch_id(
+    batch_id: Annotated[str, Path(examples=["bat_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the batch's id")],
+) -> str:
+    """What is not an id names no batch."""
+    if not is_batch_id(batch_id):
+        raise NotFound
+    return batch_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -159,6 +179,14 @@ async def _job_feed(request: Request) -> JobFeed:
     return _services(request).job_feed
 
 
+async def _batches(request: Request) -> BatchKeeper:
+    return _services(request).batches
+
+
+async def _dead_letters(request: Request) -> DeadLetterKeeper:
+    return _services(request).dead_letters
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -181,6 +209,14 @@ async def _commands(request: Request) -> OrderCommands:
 
 async def _catalogue(request: Request) -> CatalogueRepository:
     return _services(request).catalogue
+
+
+async def _catalogue_in_memory(request: Request) -> CatalogueCache:
+    return _services(request).catalogue_cache
+
+
+async def _merchandiser_is_mailed(request: Request) -> bool:
+    return _services(request).merchandiser_is_mailed
 
 
 async def _fraud(request: Request) -> FraudRepository:
@@ -216,12 +252,17 @@ ReportIdInPath = Annotated[str, Depends(_report_id)]
 Reports = Annotated[ReportKeeper, Depends(_reports)]
 Downloads = Annotated[ReportDownloads, Depends(_downloads)]
 JobNews = Annotated[JobFeed, Depends(_job_feed)]
+BatchIdInPath = Annotated[str, Depends(_batch_id)]
+Batches = Annotated[BatchKeeper, Depends(_batches)]
+Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]
 Placer = Annotated[OrderPlacer, Depends(_placer)]
 Commands = Annotated[OrderCommands, Depends(_commands)]
 Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
+CatalogueInMemory = Annotated[CatalogueCache, Depends(_catalogue_in_memory)]
+MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]

@@ -205,6 +205,26 @@ class RangeNotSatisfiable(Problem):
     status, code, title = 416, ErrorCode.RANGE_NOT_SATISFIABLE, "The file has no such bytes"
 
 
+class NotADeadLetter(Problem):
+    status, code, title = 409, ErrorCode.NOT_A_DEAD_LETTER, "This did not fail, or was seen to already"
+
+
+class UniqueKeyTaken(Problem):
+    status, code, title = 409, ErrorCode.UNIQUE_KEY_TAKEN, "Another job lives under this one's unique key"
+
+
+class CannotBeRetried(Problem):
+    status, code, title = 409, ErrorCode.CANNOT_BE_RETRIED, "There is no way to have this done again"
+
+
+class MustBeResolved(Problem):
+    status, code, title = 409, ErrorCode.MUST_BE_RESOLVED, "A parked order cannot be discarded"
+
+
+class CountDiffers(Problem):
+    status, code, title = 409, ErrorCode.COUNT_DIFFERS, "There are not as many as expected"
+
+
 class TemporarilyUnavailable(Problem):
     status, code, title = 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "A part of the service does not answer"
 

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from api.bodies import Body, hash_of
 from api.instants import Instant
 from contracts import queues
+from contracts.job_batches import MAX_ITEMS
 from contracts.jobs import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 MAX_DELAY_S = 366 * 24 * 60 * 60
@@ -51,6 +52,39 @@ class JobBody(Body):
         if self.delay_s is not None and self.run_at is not None:
             raise ValueError("give delay_s or run_at, not both")
         return self
+
+    @property
+    def request_hash(self) -> str:
+        """SHA-256 of what the client asked for, whatever its spelling."""
+        return hash_of(self)
+
+
+class JobBatchBody(Body):
+    """Many jobs of one type, each with the arguments of an item."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"type": "diagnostics.echo", "items": [{"message": "one"}, {"message": "two"}]}]
+        },
+    )
+
+    type: Annotated[str, StringConstraints(max_length=100)] = Field(examples=["diagnostics.echo"])
+    items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ITEMS)] = Field(
+        description="the arguments of each job, as `GET /v1/job-types` describes those of this type"
+    )
+    queue: Queue | None = Field(default=None, description="instead of the type's own")
+    priority: Annotated[int, Field(strict=True, ge=HIGHEST_PRIORITY, le=LOWEST_PRIORITY)] = Field(
+        default=DEFAULT_PRIORITY, description="1 goes first; within a priority callers take turns"
+    )
+
+    @field_validator("items", mode="before")
+    @classmethod
+    def _not_too_many(cls, items: Any) -> Any:
+        # Before each is looked at.
+        if isinstance(items, list) and len(items) > MAX_ITEMS:
+            raise ValueError(f"a batch has 1 to {MAX_ITEMS} items")
+        return items
 
     @property
     def request_hash(self) -> str:

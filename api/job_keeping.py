@@ -4,28 +4,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
 from structlog.contextvars import bind_contextvars
 from temporalio.client import ActivityExecutionDescription, Client, PendingActivityState
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.auth import Principal
 from api.cursors import cursor_behind, position_of
-from api.errors import FieldError, IdempotencyKeyReused, InvalidRequest, JobBegan, JobOver, NotFound
+from api.errors import IdempotencyKeyReused, JobBegan, JobOver, NotFound
 from api.job_bodies import JobBody, RescheduleBody
+from api.job_requests import arguments_of, type_of, written
 from api.job_resource import JobList, JobResource, JobState, JobSummaryResource, LiveDetails
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.ids import new_job_id
 from contracts.job_outcomes import error_of, outcome_of, progress_of
-from contracts.job_types import OFFERED
-from contracts.jobs import Job, JobStatus, JobType
+from contracts.jobs import Job, JobStatus
 from database.job_runs import JobRuns
 from database.jobs import JobRepository, KeyReused, WantedJob
 from database.paging import Position
 
 DESCRIBE_WITHIN_S = 1.0
+UNBEGUN = (JobStatus.SCHEDULED, JobStatus.QUEUED)
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,13 @@ class JobKeeper:
 
     async def accept(self, caller: Principal, key: str, body: JobBody) -> AskedForJob:
         """Accept a job. Raises InvalidRequest, RequestValidationError or IdempotencyKeyReused."""
-        job_type = _type_of(body)
-        arguments = _arguments_of(job_type, body)
+        job_type = type_of(body.type, body.queue)
+        arguments = arguments_of(job_type, body.arguments, "arguments")
         wanted = WantedJob(
             id=new_job_id(),
             type=job_type.name,
             subject=caller.subject,
-            arguments=_written(arguments),
+            arguments=written(arguments, "arguments"),
             queue=body.queue or job_type.queue,
             priority=body.priority,
             unique_key=body.unique_key or job_type.unique_key_for(arguments),
@@ -83,6 +81,7 @@ class JobKeeper:
         *,
         type: str | None,  # noqa: A002
         status: JobStatus | None,
+        batch: str | None,
         cursor: str | None,
         limit: int,
     ) -> JobList:
@@ -93,6 +92,7 @@ class JobKeeper:
                 subject=None if caller.is_operator else caller.subject,
                 type=type,
                 status=status,
+                batch_id=batch,
                 after=after,
                 limit=limit + 1,
             )
@@ -142,6 +142,9 @@ class JobKeeper:
         """The job as it is now. When Temporal says that it is over, and our books do not yet, they learn of it here."""
         if job.status.is_final:
             return JobResource.now(job)
+        if job.restarts and job.status in UNBEGUN and await self._is_to_be_started(job):
+            # Temporal would tell of the attempts before.
+            return JobResource.now(job)
         handle = self._temporal.get_activity_handle(job.id)
         try:
             async with asking_temporal(DESCRIBE_WITHIN_S):
@@ -162,7 +165,11 @@ class JobKeeper:
         if outcome is None:
             return JobResource.now(job, await _live(job, description))
         async with asking_postgres():
-            return JobResource.now(await self._runs.settle(job.id, outcome) or job)
+            return JobResource.now(await self._runs.settle_as_told(job.id, outcome, restarts=job.restarts) or job)
+
+    async def _is_to_be_started(self, job: Job) -> bool:
+        async with asking_postgres():
+            return await self._runs.is_to_be_started(job.id)
 
 
 async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDetails:
@@ -180,40 +187,11 @@ async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDeta
     begun = status is JobStatus.RUNNING
     return LiveDetails(
         status=status,
-        attempt=description.attempt if begun else description.attempt - 1,
+        attempt=job.earlier_attempts + (description.attempt if begun else description.attempt - 1),
         progress=progress_of(await description.heartbeat_details()),
         last_error=error,
         next_retry_at=next_at if status is JobStatus.RETRYING else None,
     )
-
-
-def _type_of(body: JobBody) -> JobType:
-    job_type = OFFERED.get(body.type)
-    if job_type is None:
-        raise _invalid("type", f"must be one of {', '.join(sorted(OFFERED))}")
-    if body.queue is not None and body.queue not in job_type.allowed_queues:
-        raise _invalid("queue", f"must be one of {', '.join(job_type.allowed_queues)}")
-    return job_type
-
-
-def _invalid(field: str, message: str) -> InvalidRequest:
-    return InvalidRequest("1 field is not valid", errors=[FieldError(field=field, message=message)])
-
-
-def _arguments_of(job_type: JobType, body: JobBody) -> BaseModel:
-    try:
-        return job_type.arguments.model_validate(body.arguments)
-    except ValidationError as error:
-        raise RequestValidationError(
-            [{**found, "loc": ("body", "arguments", *found["loc"])} for found in error.errors(include_context=False)]
-        ) from None
-
-
-def _written(arguments: BaseModel) -> str:
-    try:
-        return arguments.model_dump_json()
-    except PydanticSerializationError:
-        raise _invalid("arguments", "must be Unicode text, without lone surrogates") from None
 
 
 def _bind(job_id: str) -> None:

@@ -28,6 +28,7 @@ _JOB: dict[str, Any] = {
     "started_at": "2026-03-01T12:00:00Z",
     "finished_at": None,
     "cancel_requested": False,
+    "batch": None,
     "stale": False,
     "links": {
         "self": _URL,
@@ -77,6 +78,7 @@ class JobSummaryResource(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool
+    batch: str | None = Field(default=None, description="the batch it came with")
     links: JobLinks
 
     @classmethod
@@ -164,6 +166,7 @@ def _shown(job: JobSummary) -> dict[str, Any]:
     url = f"/v1/jobs/{job.id}"
     return {
         **job.model_dump(),
+        "batch": job.batch_id,
         "cancel_requested": job.cancel_requested_at is not None,
         "links": JobLinks(self=url, events=f"{url}/events", cancel=f"{url}/cancel", reschedule=f"{url}/reschedule"),
     }

@@ -24,7 +24,8 @@ from api.errors import (
 from api.job_bodies import JobBody, RescheduleBody
 from api.job_resource import JobList, JobResource, JobTypeList, JobTypeResource
 from api.responses import answer
-from api.routing import MAX_BODY_BYTES, GuardedRoute, problems, requires
+from api.routing import GuardedRoute, problems, requires
+from contracts.ids import BATCH_ID
 from contracts.job_types import OFFERED
 from contracts.jobs import JobStatus
 
@@ -40,7 +41,7 @@ class JobRoute(GuardedRoute):
                 return await handle(request)
             except RequestTooLarge:
                 raise RequestTooLarge(
-                    f"A body has at most {MAX_BODY_BYTES} bytes. Store what is larger, and pass its id."
+                    f"A body has at most {self.max_body_bytes} bytes. Store what is larger, and pass its id."
                 ) from None
 
         return advised
@@ -72,6 +73,7 @@ class ListQuery(BaseModel, extra="forbid"):
 
     type: str | None = Field(default=None, max_length=100, description="only jobs of this type")
     status: JobStatus | None = Field(default=None, description="only jobs with this status")
+    batch: str | None = Field(default=None, pattern=BATCH_ID, description="only jobs of this batch")
     cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the page before")
     limit: int = Field(default=50, ge=1, le=100)
 
@@ -104,7 +106,7 @@ async def enqueue(body: JobBody, key: IdempotencyKey, caller: Caller, jobs: Jobs
 @keepers
 async def list_jobs(query: Annotated[ListQuery, Query()], caller: Caller, jobs: Jobs) -> Response:
     """List jobs, newest first: the caller's own, or everybody's for an operator. Filters may be combined."""
-    return answer(await jobs.list(caller, type=query.type, status=query.status, cursor=query.cursor, limit=query.limit))
+    return answer(await jobs.list(caller, **query.model_dump()))
 
 
 @router.get("/jobs/{job_id}", response_model=JobResource, responses=problems(NotFound))

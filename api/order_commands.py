@@ -144,9 +144,10 @@ class OrderCommands:
             raise NotAwaitingApproval(f"Its status is {known.order.status}.")
         return await self._reader.get(caller, order_id)
 
-    async def retry(self, caller: Principal, order_id: str, *, note: str) -> OrderResource:
+    async def retry(self, caller: Principal, order_id: str, *, note: str, request_id: str) -> OrderResource:
         """Have a parked order go on. Raises NotFound, NotParked, or Unreachable."""
-        return await self._repair(caller, order_id, OrderWorkflow.retry, RetryOrder(operator=caller.subject, note=note))
+        request = RetryOrder(operator=caller.subject, note=note, request_id=request_id)
+        return await self._repair(caller, order_id, OrderWorkflow.retry, request)
 
     async def resolve(self, caller: Principal, order_id: str, *, status: OrderStatus, note: str) -> OrderResource:
         """Close a parked order by hand. Raises NotFound, NotParked, BooksContradict, or Unreachable."""

@@ -74,6 +74,8 @@ class GuardedRoute(APIRoute):
     become a route.
     """
 
+    max_body_bytes = MAX_BODY_BYTES
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.access = _declared(path, endpoint)
         if self.access.token:
@@ -100,7 +102,7 @@ class GuardedRoute(APIRoute):
             if request.method not in ("GET", "HEAD"):
                 if must_have_body:
                     _check_media_type(request)
-                body = await _bounded_body(request)
+                body = await _bounded_body(request, self.max_body_bytes)
                 if body and reads is not None:
                     _check_media_type(request)
                 self._look_at(request, body)
@@ -155,20 +157,20 @@ def _check_media_type(request: Request) -> None:
         raise UnsupportedMediaType
 
 
-async def _bounded_body(request: Request) -> bytes:
+async def _bounded_body(request: Request, at_most: int) -> bytes:
     """The whole body, with a length told beforehand or not. Raises RequestTooLarge as soon as it is."""
     told = request.headers.get("content-length", "0")
     chunks: list[bytes] = []
     size = int(told) if told.isdecimal() else 0
-    if size <= MAX_BODY_BYTES:
+    if size <= at_most:
         size = 0
         async for chunk in request.stream():
             chunks.append(chunk)
             size += len(chunk)
-            if size > MAX_BODY_BYTES:
+            if size > at_most:
                 break
-    if size > MAX_BODY_BYTES:
-        raise RequestTooLarge(f"A body has at most {MAX_BODY_BYTES} bytes.")
+    if size > at_most:
+        raise RequestTooLarge(f"A body has at most {at_most} bytes.")
     return b"".join(chunks)
 
 

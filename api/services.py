@@ -10,7 +10,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.catalogue_cache import CatalogueCache
+from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
+from api.job_batch_keeping import BatchKeeper
 from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
 from api.order_commands import OrderCommands
@@ -26,10 +29,13 @@ from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
+from database.audit import AuditLog
 from database.catalogue import Catalogue
+from database.dead_letters import DeadLetters
 from database.engine import create_engine
 from database.fraud import FraudRepository
 from database.inbound import InboundRepository
+from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
 from database.order_events import OrderEvents
@@ -44,6 +50,7 @@ from settings import (
     ApiSettings,
     ConfirmationSettings,
     DatabaseSettings,
+    MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
     S3Settings,
@@ -70,6 +77,8 @@ class Services:
     feed: OrderFeed
     exporter: OrderExporter
     catalogue: Catalogue
+    catalogue_cache: CatalogueCache
+    merchandiser_is_mailed: bool
     fraud: FraudRepository
     readiness: Readiness
     accounts: AccountKeeper
@@ -81,6 +90,8 @@ class Services:
     schedules: ScheduleKeeper
     attention: AttentionRepository
     job_feed: JobFeed
+    batches: BatchKeeper
+    dead_letters: DeadLetterKeeper
 
 
 @asynccontextmanager
@@ -133,13 +144,16 @@ def _services(
     reader = OrderReader(repository, client)
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
+    commands = OrderCommands(reader)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
-        commands=OrderCommands(reader),
+        commands=commands,
         feed=feed,
         exporter=OrderExporter(OrderRows(exporting)),
         catalogue=catalogue,
+        catalogue_cache=CatalogueCache(catalogue),
+        merchandiser_is_mailed=MerchandiserSettings().merchandiser_address is not None,
         fraud=FraudRepository(engine),
         readiness=Readiness(engine, client),
         accounts=AccountKeeper(
@@ -159,6 +173,8 @@ def _services(
         schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
         attention=AttentionRepository(engine),
         job_feed=JobFeed(job_keeper.state_of),
+        batches=BatchKeeper(BatchRepository(engine)),
+        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
     )
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import RedirectResponse, Response
 
 from api.auth import Scope
-from api.dependencies import KEY, Catalogue, Commands, Feed, OrderIdInPath, Placer, Reader, RequestId
+from api.dependencies import KEY, CatalogueInMemory, Commands, Feed, OrderIdInPath, Placer, Reader, RequestId
 from api.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -22,7 +22,7 @@ from api.errors import (
     UnknownSku,
 )
 from api.order_resource import OrderResource
-from api.outages import Unreachable, asking_postgres
+from api.outages import Unreachable
 from api.page_routing import Customer, Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import PAGES, Session
@@ -50,7 +50,7 @@ router = APIRouter(prefix=PAGES, route_class=PageRoute, include_in_schema=False)
 
 @router.get("")
 @requires_session(Scope.ORDERS_READ)
-async def show_catalogue(session: SignedIn, catalogue: Catalogue) -> Response:
+async def show_catalogue(session: SignedIn, catalogue: CatalogueInMemory) -> Response:
     """What is on sale, in the form that orders it."""
     return await _catalogue_page(session, catalogue, key=_new_key(), typed={})
 
@@ -58,7 +58,12 @@ async def show_catalogue(session: SignedIn, catalogue: Catalogue) -> Response:
 @router.post("")
 @requires_session(Scope.ORDERS_WRITE)
 async def place_order(
-    session: SignedIn, customer: Customer, form: Form, catalogue: Catalogue, placer: Placer, request_id: RequestId
+    session: SignedIn,
+    customer: Customer,
+    form: Form,
+    catalogue: CatalogueInMemory,
+    placer: Placer,
+    request_id: RequestId,
 ) -> Response:
     """Place the order, once for each form that was shown, however often it is sent."""
     key = form.get("key", "")
@@ -83,10 +88,9 @@ async def place_order(
 
 @router.post("/total")
 @requires_session(Scope.ORDERS_READ)
-async def show_total(session: SignedIn, form: Form, catalogue: Catalogue) -> Response:
+async def show_total(session: SignedIn, form: Form, catalogue: CatalogueInMemory) -> Response:
     """What the chosen goods cost, to be shown beside the form while it is filled in."""
-    async with asking_postgres():
-        items = await catalogue.items()
+    items = await catalogue.items()
     return page("total.html", session, totals=_totals(items, form))
 
 
@@ -163,7 +167,7 @@ def _order_page(session: Session, order: OrderResource, *, refusal: Problem | No
 
 async def _catalogue_page(
     session: Session,
-    catalogue: Catalogue,
+    catalogue: CatalogueInMemory,
     *,
     key: str,
     typed: Mapping[str, str],
@@ -171,8 +175,7 @@ async def _catalogue_page(
     earlier_order_id: str | None = None,
     status: int = 200,
 ) -> Response:
-    async with asking_postgres():
-        items = await catalogue.items()
+    items = await catalogue.items()
     return page(
         "catalogue.html",
         session,

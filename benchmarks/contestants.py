@@ -82,18 +82,22 @@ class ThroughHttp:
 
 
 class Floor:
-    """Bare workflows, started by the SDK."""
+    """Bare workflows, started by the SDK; `followed`, each goes on with its shipment in a child workflow."""
 
-    name = "floor"
-
-    def __init__(self, client: Client, pool: asyncpg.Pool) -> None:
+    def __init__(self, client: Client, pool: asyncpg.Pool, *, followed: bool) -> None:
+        self.name = "followed floor" if followed else "floor"
+        self._workflow = "FollowedFloor" if followed else "Floor"
         self._client = client
         self._pool = pool
 
     async def submit(self) -> str:
         order_id = uuid4().hex
         await self._client.start_workflow(
-            "Floor", {"id": order_id}, id=f"floor/{order_id}", task_queue=QUEUE, task_timeout=timedelta(seconds=2)
+            self._workflow,
+            {"id": order_id},
+            id=f"floor/{order_id}",
+            task_queue=QUEUE,
+            task_timeout=timedelta(seconds=2),
         )
         return order_id
 

@@ -13,7 +13,7 @@ from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from benchmarks.floor_activities import SCHEMA, FloorActivities
-from benchmarks.floor_workflow import FloorWorkflow
+from benchmarks.floor_workflow import FloorShipmentWorkflow, FloorWorkflow, FollowedFloorWorkflow
 
 QUEUE = "floor"
 # Where it is quickest: with 20 or 100 it does less.
@@ -40,7 +40,7 @@ async def main() -> None:
         Worker(
             client,
             task_queue=QUEUE,
-            workflows=[FloorWorkflow],
+            workflows=[FloorWorkflow, FollowedFloorWorkflow, FloorShipmentWorkflow],
             activities=[activities.reserve, activities.charge, activities.ship, activities.record],
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_concurrent_workflow_tasks=TASKS_AT_ONCE,

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from contracts.audit import Act
 from contracts.failures import Failure
 from contracts.fulfilments import DEFAULT_WAREHOUSE, Fulfilment, FulfilmentStatus, OrderLine
 from contracts.money import Money
@@ -88,8 +89,11 @@ class Park(Booking, frozen=True):
 
 
 class Retry(Booking, frozen=True):
+    """What histories of earlier versions hold has no `act`, and leaves nothing in the audit log."""
+
     key: str
     retried_by: str
+    act: Act | None = None
 
 
 class Resolve(Booking, frozen=True):

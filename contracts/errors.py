@@ -43,6 +43,12 @@ class ErrorCode(StrEnum):
     # Reports
     REPORT_NOT_READY = "report_not_ready"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
+    # Dead letters
+    NOT_A_DEAD_LETTER = "not_a_dead_letter"
+    UNIQUE_KEY_TAKEN = "unique_key_taken"
+    CANNOT_BE_RETRIED = "cannot_be_retried"
+    MUST_BE_RESOLVED = "must_be_resolved"
+    COUNT_DIFFERS = "count_differs"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     TOO_MANY_EXPORTS = "too_many_exports"

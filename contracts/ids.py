@@ -14,7 +14,11 @@ OrderId = Annotated[str, StringConstraints(pattern=ID_PATTERN.format(prefix="ord
 # Operators name warehouses as they like.
 WarehouseId = Annotated[str, StringConstraints(pattern=r"^wh_[a-z0-9_]{1,60}$")]
 
+_ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 _ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
+BATCH_ID = ID_PATTERN.format(prefix="bat")
+_BATCH_ID = re.compile(BATCH_ID)
+_MAIL_ID = re.compile(ID_PATTERN.format(prefix="mail"))
 _JOB_ID = re.compile(ID_PATTERN.format(prefix="job"))
 _REPORT_ID = re.compile(ID_PATTERN.format(prefix="rpt"))
 _ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))
@@ -23,6 +27,10 @@ _DELIVERY_ID = re.compile(ID_PATTERN.format(prefix="whd"))
 _ORDERS = UUID("6f1f4c4e-6f0a-5a55-9a0e-0f6c3b8f3b57")
 # The same holds for those of the receivers that a deployment configures.
 _RECEIVERS = UUID("b7a0a5de-0f3f-5c39-8a53-6f7e0f4b9d21")
+# For those of jobs that follow others.
+_FOLLOWING = UUID("8a3de0c5-0c7b-5d1f-8f7e-3e0a2b5c9d44")
+# And for those of mails, which migration 0013 derives, too.
+_MAILS = UUID("3d0c1f4e-52ad-5b0e-9c47-8e0f8f6c2a11")
 
 
 def first_id_at(prefix: str, at: datetime) -> str:
@@ -111,6 +119,11 @@ def new_job_id() -> str:
     return f"job_{ULID()}"
 
 
+def job_id_after(job_id: str, name: str) -> str:
+    """The id of the job of this name that follows another one: the same pair gives the same job."""
+    return f"job_{ULID.from_uuid(uuid5(_FOLLOWING, f'{job_id}/{name}'))}"
+
+
 def is_job_id(text: str) -> bool:
     return _JOB_ID.fullmatch(text) is not None
 
@@ -121,3 +134,32 @@ def new_report_id() -> str:
 
 def is_report_id(text: str) -> bool:
     return _REPORT_ID.fullmatch(text) is not None
+
+
+def mail_id_for(message_id: str) -> str:
+    """The id of the mail with this Message-ID."""
+    return f"mail_{ULID.from_uuid(uuid5(_MAILS, message_id))}"
+
+
+def is_mail_id(text: str) -> bool:
+    return _MAIL_ID.fullmatch(text) is not None
+
+
+def is_order_id(text: str) -> bool:
+    return _ORDER_ID.fullmatch(text) is not None
+
+
+def new_audit_id() -> str:
+    return f"aud_{ULID()}"
+
+
+def new_batch_id() -> str:
+    return f"bat_{ULID()}"
+
+
+def is_batch_id(text: str) -> bool:
+    return _BATCH_ID.fullmatch(text) is not None
+
+
+def batch_workflow_id(batch_id: str) -> str:
+    return f"batch/{batch_id}"

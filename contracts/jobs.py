@@ -116,7 +116,8 @@ class JobOutcome(BaseModel, frozen=True):
 class JobSummary(BaseModel, frozen=True):
     """A job as our books have it, without what may be large.
 
-    `attempt` counts the attempts that began, and `last_error` is that of the last one that failed.
+    `attempt` counts the attempts that began, and `last_error` is that of the last one that failed. Temporal counts from
+    1 again after each of an operator's `restarts`, when `earlier_attempts` had begun.
     """
 
     id: str
@@ -127,6 +128,8 @@ class JobSummary(BaseModel, frozen=True):
     unique_key: str | None
     status: JobStatus
     attempt: NonNegativeInt
+    restarts: NonNegativeInt
+    earlier_attempts: NonNegativeInt
     progress: JobProgress | None
     last_error: JobError | None
     run_at: datetime
@@ -134,6 +137,7 @@ class JobSummary(BaseModel, frozen=True):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
+    batch_id: str | None
 
 
 class Job(JobSummary, frozen=True):

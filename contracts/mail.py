@@ -1,6 +1,7 @@
 """Mails to the owners of accounts, as workflows know them: no address, name or text."""
 
 from enum import StrEnum
+from typing import Self
 
 from pydantic import BaseModel
 
@@ -30,6 +31,13 @@ class AccountMail(BaseModel, frozen=True):
     def message_key(self) -> str:
         """What its Message-ID begins with."""
         return f"{self.order_id or self.account_id}.{self.kind}.{self.number}"
+
+    @classmethod
+    def of_message(cls, message_id: str, account_id: str) -> Self:
+        """The mail that had this Message-ID, and was for this account."""
+        about, kind, number = message_id.removeprefix("<").partition("@")[0].split(".")
+        order_id = about if about != account_id else None
+        return cls(account_id=account_id, kind=MailKind(kind), number=int(number), order_id=order_id)
 
 
 class MailOutcome(StrEnum):

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from contracts.audit import Act
 from contracts.orders import OrderStatus
 
 
@@ -10,11 +11,17 @@ class OperatorWord(BaseModel, frozen=True):
 
     operator: str
     note: str = ""
+    request_id: str = ""
 
     @property
     def said(self) -> str:
         """As timelines show it."""
         return f"{self.operator}: {self.note}" if self.note else self.operator
+
+    @property
+    def act(self) -> Act:
+        """As the audit log has it."""
+        return Act(actor=self.operator, note=self.note, request_id=self.request_id)
 
 
 class Decision(OperatorWord, frozen=True):

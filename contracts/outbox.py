@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class OutboxKind(StrEnum):
-    """What is to be done; the payload of each holds ids alone."""
+    """What is to be done; the payload of each holds ids, and an operator's words, alone."""
 
     ACCOUNT_CREATED = "account_created"
     ADDRESS_TAKEN = "address_taken"
@@ -22,6 +22,10 @@ class OutboxKind(StrEnum):
     JOB_ACCEPTED = "job_accepted"
     JOB_CANCELLED = "job_cancelled"
     JOB_RESCHEDULED = "job_rescheduled"
+    JOB_RETRIED = "job_retried"
+    BATCH_ACCEPTED = "batch_accepted"
+    MAIL_RETRIED = "mail_retried"
+    ORDER_RETRIED = "order_retried"
 
 
 class OutboxRow(BaseModel, frozen=True):

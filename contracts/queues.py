@@ -16,4 +16,6 @@ FOR_JOBS = (JOBS, JOBS_BULK)
 REPORTS = "reports"
 # For jobs that run in processes of their own, on the machines that have processors to spare.
 CPU = "cpu"
-ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, *FOR_JOBS, REPORTS, CPU)
+# The processes of batches; their jobs go where jobs go.
+BATCHES = "batches"
+ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, BATCHES, *FOR_JOBS, REPORTS, CPU)

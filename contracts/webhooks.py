@@ -24,6 +24,12 @@ class WebhookEventType(StrEnum):
     SHIPMENT_DISPATCHED = "shipment.dispatched"
     SHIPMENT_DELIVERED = "shipment.delivered"
     ACCOUNT_CONFIRMED = "account.confirmed"
+    JOB_SUCCEEDED = "job.succeeded"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_TIMED_OUT = "job.timed_out"
+    CATALOGUE_ITEM_CREATED = "catalogue.item_created"
+    CATALOGUE_ITEM_UPDATED = "catalogue.item_updated"
     # Sent when an endpoint's owner asks for it, and no other time.
     TEST = "webhook.test"
 
@@ -54,7 +60,8 @@ TOLD_OF_SHIPMENTS: Mapping[ShipmentStatus, WebhookEventType] = {
 _NAMESAKES = {status.value: status for status in OrderStatus}
 
 EVERYTHING = "*"
-FAMILIES = ("order.*", "shipment.*", "job.*")
+JOB_FAMILY = "job.*"
+FAMILIES = ("order.*", "shipment.*", JOB_FAMILY, "catalogue.*")
 SUBSCRIPTIONS = (EVERYTHING, *FAMILIES, *(event for event in WebhookEventType if event is not WebhookEventType.TEST))
 
 

@@ -1,15 +1,28 @@
 """The catalogue: what is sold, at what price, and how much of it there is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalogue import CatalogueItem, CatalogueProduct
 from contracts.fulfilments import DEFAULT_WAREHOUSE
+from contracts.ids import new_job_id
+from contracts.job_types.catalogue import TELL_MERCHANDISER, ItemChange, TellMerchandiser
 from contracts.money import Money
-from database.tables import catalogue_items, stock, warehouses
+from contracts.webhooks import EndpointStatus, WebhookEvent, WebhookEventType, subscriptions_to
+from database.jobs import NewJob, enqueue
+from database.outbox import tell
+from database.tables import catalogue_items, catalogue_version, stock, warehouses, webhook_endpoints
+
+_EVENTS = {
+    ItemChange.CREATED: WebhookEventType.CATALOGUE_ITEM_CREATED,
+    ItemChange.UPDATED: WebhookEventType.CATALOGUE_ITEM_UPDATED,
+}
 
 
 class StockIsReserved(Exception):
@@ -18,6 +31,14 @@ class StockIsReserved(Exception):
     def __init__(self, held: Mapping[str, int]) -> None:
         super().__init__(f"orders hold {dict(held)}")
         self.held = held
+
+
+@dataclass(frozen=True)
+class Stocked:
+    """Units that can be ordered now, by SKU, of everything that this version of the catalogue has."""
+
+    version: int
+    available: Mapping[str, int]
 
 
 class Catalogue:
@@ -30,43 +51,101 @@ class Catalogue:
 
     async def items(self) -> list[CatalogueItem]:
         """Everything on sale, by SKU."""
-        query = (
-            select(catalogue_items, func.coalesce(func.sum(stock.c.on_hand - stock.c.reserved), 0).label("available"))
-            .outerjoin(stock)
-            .group_by(catalogue_items.c.sku)
-            .order_by(catalogue_items.c.sku)
-        )
-        async with self._reads.connect() as connection:
-            return [
-                CatalogueItem(
-                    sku=row.sku,
-                    name=row.name,
-                    price=Money(amount=row.amount, currency=row.currency),
-                    available=row.available,
-                )
-                for row in await connection.execute(query)
-            ]
+        return (await self.versioned_items())[1]
 
-    async def put(self, product: CatalogueProduct, on_hand: int | Mapping[str, int]) -> CatalogueItem:
-        """Create or replace an item; what orders hold stays held.
+    async def versioned_items(self) -> tuple[int, list[CatalogueItem]]:
+        """Everything on sale, by SKU, and the version of the catalogue that has it."""
+        async with self._reads.connect() as connection:
+            rows = (await connection.execute(_on_sale(catalogue_items))).all()
+        return _version_of(rows), [
+            CatalogueItem(
+                sku=row.sku,
+                name=row.name,
+                price=Money(amount=row.amount, currency=row.currency),
+                available=row.available,
+            )
+            for row in rows
+        ]
+
+    async def stocked(self) -> Stocked:
+        """How much there is of everything on sale, without its name and price."""
+        async with self._reads.connect() as connection:
+            rows = (await connection.execute(_on_sale(catalogue_items.c.sku))).all()
+        return Stocked(_version_of(rows), {row.sku: row.available for row in rows})
+
+    async def put(
+        self, product: CatalogueProduct, on_hand: int | Mapping[str, int], *, mailed_for: str | None = None
+    ) -> CatalogueItem:
+        """Create or replace an item; what orders hold stays held. Webhooks tell of it, and so does a job of
+        `mailed_for`'s, if given, to the merchandiser: both are accepted in the same transaction.
 
         `on_hand` counts the units in each warehouse, or in the default one. All others then have none of this item.
         Raises StockIsReserved when that is less anywhere than orders hold there.
         """
         counted = {DEFAULT_WAREHOUSE: on_hand} if isinstance(on_hand, int) else on_hand
         async with self._engine.begin() as connection:
-            await _put_item(connection, product)
+            change = await _put_item(connection, product)
             await _know_warehouses(connection, counted)
             available = await _put_stock(connection, product.sku, counted)
+            await _tell(connection, product, change, mailed_for)
+            # The last lock, and so no deadlock: who puts another item waits here for our commit.
+            await connection.execute(update(catalogue_version).values(version=catalogue_version.c.version + 1))
         return CatalogueItem(sku=product.sku, name=product.name, price=product.price, available=available)
 
 
-async def _put_item(connection: AsyncConnection, product: CatalogueProduct) -> None:
+def _on_sale(*columns: FromClause | ColumnElement[Any]) -> Select[Any]:
+    """These columns of everything on sale, with the units that can be ordered now, and the catalogue's version."""
+    return (
+        select(
+            *columns,
+            func.coalesce(func.sum(stock.c.on_hand - stock.c.reserved), 0).label("available"),
+            select(catalogue_version.c.version).scalar_subquery().label("version"),
+        )
+        .select_from(catalogue_items.outerjoin(stock))
+        .group_by(catalogue_items.c.sku)
+        .order_by(catalogue_items.c.sku)
+    )
+
+
+def _version_of(rows: Sequence[Row[Any]]) -> int:
+    """0 while there is nothing on sale, which nobody needs to remember."""
+    return rows[0].version if rows else 0
+
+
+async def _tell(
+    connection: AsyncConnection, product: CatalogueProduct, change: ItemChange, mailed_for: str | None
+) -> None:
+    event = WebhookEvent(type=_EVENTS[change], id=product.sku, status=change, at=datetime.now(UTC), owner=None)
+    somebody_listens = (
+        select(webhook_endpoints.c.id)
+        .where(
+            webhook_endpoints.c.status == EndpointStatus.ACTIVE,
+            webhook_endpoints.c.owner.is_(None),
+            webhook_endpoints.c.event_types.overlap(list(subscriptions_to(event.type))),
+        )
+        .exists()
+    )
+    if await connection.scalar(select(somebody_listens)):
+        await tell(connection, event)
+    if mailed_for is not None:
+        job = NewJob(
+            id=new_job_id(),
+            type=TELL_MERCHANDISER.name,
+            subject=mailed_for,
+            arguments=TellMerchandiser(change=change, product=product).model_dump_json(),
+            queue=TELL_MERCHANDISER.queue,
+        )
+        await enqueue(connection, job)
+
+
+async def _put_item(connection: AsyncConnection, product: CatalogueProduct) -> ItemChange:
     """Its row is locked then: whoever else puts this item waits, and never meets us among the rows of its stock."""
     item = insert(catalogue_items).values(
         sku=product.sku, name=product.name, amount=product.price.amount, currency=product.price.currency
     )
-    await connection.execute(
+    # A row that nobody has updated or locked before is a new one.
+    is_new: ColumnElement[bool] = literal_column("xmax = 0")
+    found = await connection.scalar(
         item.on_conflict_do_update(
             index_elements=["sku"],
             set_={
@@ -75,8 +154,9 @@ async def _put_item(connection: AsyncConnection, product: CatalogueProduct) -> N
                 "currency": item.excluded.currency,
                 "updated_at": func.now(),
             },
-        )
+        ).returning(is_new)
     )
+    return ItemChange.CREATED if found else ItemChange.UPDATED
 
 
 async def _know_warehouses(connection: AsyncConnection, counted: Mapping[str, int]) -> None:

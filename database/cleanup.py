@@ -24,6 +24,15 @@ _JOBS = text("""
     )
     DELETE FROM followthrough.jobs USING over WHERE jobs.id = over.id RETURNING jobs.id AS position
 """)
+_BATCHES = text("""
+    WITH empty AS (
+        SELECT id FROM followthrough.job_batches WHERE id > :behind AND id < :first_kept AND created_at < :before
+            AND NOT EXISTS (SELECT FROM followthrough.jobs WHERE batch_id = job_batches.id)
+        ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM followthrough.job_batches AS batches USING empty WHERE batches.id = empty.id
+    RETURNING batches.id AS position
+""")
 _DELIVERIES = text("""
     WITH over AS (
         SELECT id FROM followthrough.webhook_deliveries
@@ -103,6 +112,10 @@ class CleanupRepository:
     async def forget_jobs(self, before: datetime, behind: Any = None) -> Batch:
         """Jobs that finished before then, with the keys that they answer to: such a key asks for a new job again."""
         return await self._batch(_JOBS, before, behind or "", first_kept=first_id_at("job", before))
+
+    async def forget_batches(self, before: datetime, behind: Any = None) -> Batch:
+        """Batches that were asked for before then and have no job any more; their keys go with them."""
+        return await self._batch(_BATCHES, before, behind or "", first_kept=first_id_at("bat", before))
 
     async def forget_deliveries(self, before: datetime, behind: Any = None) -> Batch:
         """Webhook deliveries that were made, or given up, before then."""

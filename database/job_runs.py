@@ -7,7 +7,8 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jobs import Job, JobError, JobOutcome, JobProgress, JobStatus
-from database.jobs import COLUMNS, JobRepository, job_of
+from database.job_events import told
+from database.jobs import COLUMNS, JobRepository, NewJob, job_of
 from database.tables import jobs, outbox
 
 # A job can end without its worker while it runs, and while it seems not to: when its worker is lost between the
@@ -26,17 +27,23 @@ class JobRuns:
     async def find(self, job_id: str) -> Job | None:
         return await self._jobs.find(job_id)
 
+    async def enqueue(self, job: NewJob) -> None:
+        """Accept a job that follows another one, unless it was accepted before."""
+        await self._jobs.enqueue(job)
+
     async def begin(self, job_id: str, attempt: int) -> Job | None:
         """Begin an attempt, and return the job as it then is; None when there is no such job.
 
-        It has not begun when the job is over, is to be cancelled, or is in a later attempt already.
+        `attempt` is Temporal's number, the job's own one goes on where that of an earlier start ended. It has not begun
+        when the job is over, is to be cancelled, or is in a later attempt already.
         """
+        number = jobs.c.earlier_attempts + attempt
         begun = await self._change(
             job_id,
-            jobs.c.attempt <= attempt,
+            jobs.c.attempt <= number,
             jobs.c.cancel_requested_at.is_(None),
             status=JobStatus.RUNNING,
-            attempt=attempt,
+            attempt=number,
             started_at=func.coalesce(jobs.c.started_at, func.now()),
             checked_at=func.now(),
         )
@@ -47,48 +54,68 @@ class JobRuns:
         await self._change(
             job_id,
             jobs.c.attempt == attempt,
+            jobs.c.earlier_attempts < attempt,
             status=JobStatus.RETRYING,
             last_error=error.model_dump(),
             checked_at=func.now(),
         )
 
     async def settle(
-        self, job_id: str, outcome: JobOutcome, *, attempt: int | None = None, progress: JobProgress | None = None
+        self, job_id: str, outcome: JobOutcome, *, attempt: int, progress: JobProgress | None = None
     ) -> Job | None:
         """Write down how a job ended, unless that is known already. Returns the job as it then is.
 
-        An attempt that was given up on, and that another one followed, settles nothing any more.
+        An attempt that was given up on, and that another one or a restart followed, settles nothing any more.
         """
-        changes: dict[str, Any] = {"status": outcome.status, "result": outcome.result, "finished_at": func.now()}
-        if outcome.error is not None:
-            changes["last_error"] = outcome.error.model_dump()
+        changes = _ended(outcome)
         if progress is not None:
             changes["progress"] = progress.model_dump()
-        latest = [jobs.c.attempt <= attempt] if attempt is not None else []
+        latest = (jobs.c.attempt <= attempt, jobs.c.earlier_attempts < attempt)
         return await self._change(job_id, *latest, **changes) or await self.find(job_id)
 
-    async def unchecked(self, limit: int) -> Sequence[str]:
-        """Live jobs that Temporal has to be asked about; they are left alone for a while then.
+    async def settle_as_told(self, job_id: str, outcome: JobOutcome, *, restarts: int) -> Job | None:
+        """Write down how Temporal says that a job ended, as `settle` does, unless it was restarted since.
+
+        `restarts` is their number when Temporal was asked.
+        """
+        return await self._change(job_id, jobs.c.restarts == restarts, **_ended(outcome)) or await self.find(job_id)
+
+    async def is_to_be_started(self, job_id: str) -> bool:
+        """Whether Temporal is yet to hear of the job, or of what was asked of it last."""
+        waiting = select(select(outbox.c.id).where(outbox.c.aggregate == f"job/{job_id}").exists())
+        async with self._engine.connect() as connection:
+            return bool(await connection.scalar(waiting))
+
+    async def unchecked(self, limit: int) -> Sequence[tuple[str, int]]:
+        """Live jobs that Temporal has to be asked about, with their restarts; they are left alone for a while then.
 
         Those with a row in the outbox may not be known there yet.
         """
 
         due = (
             select(jobs.c.id)
-            .where(jobs.c.finished_at.is_(None))
+            .where(jobs.c.finished_at.is_(None), ~jobs.c.held)
             .where(jobs.c.checked_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _check_every_s))
             .where(~select(outbox.c.id).where(outbox.c.aggregate == "job/" + jobs.c.id).exists())
             .order_by(jobs.c.checked_at)
             .limit(limit)
             .with_for_update(skip_locked=True, of=jobs)
         )
-        claim = update(jobs).where(jobs.c.id.in_(due)).values(checked_at=func.now()).returning(jobs.c.id)
+        claim = update(jobs).where(jobs.c.id.in_(due)).values(checked_at=func.now())
         async with self._engine.connect() as connection:
-            return (await connection.scalars(claim)).all()
+            claimed = await connection.execute(claim.returning(jobs.c.id, jobs.c.restarts))
+            return [(row.id, row.restarts) for row in claimed]
 
     async def _change(self, job_id: str, *conditions: Any, **values: Any) -> Job | None:
         """Change a live job that meets the conditions; None when there is none."""
         change = update(jobs).where(jobs.c.id == job_id, jobs.c.finished_at.is_(None), *conditions).values(**values)
         async with self._engine.connect() as connection:
-            changed = (await connection.execute(change.returning(*COLUMNS))).one_or_none()
+            changed = (await connection.execute(told(change.returning(*COLUMNS)))).one_or_none()
         return job_of(changed) if changed is not None else None
+
+
+def _ended(outcome: JobOutcome) -> dict[str, Any]:
+    ended: dict[str, Any] = {"status": outcome.status, "result": outcome.result, "finished_at": func.now()}
+    if outcome.error is not None:
+        ended["last_error"] = outcome.error.model_dump()
+    return ended

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, case, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.jobs import DEFAULT_PRIORITY, Job, JobStatus, JobSummary
 from contracts.outbox import OutboxKind
+from database.job_events import told
 from database.outbox import put
 from database.paging import Position, newest_first
 from database.tables import job_keys, jobs
@@ -18,10 +19,9 @@ from database.tables import job_keys, jobs
 # When a job becomes due nobody is there to write it down, so what waits is stored as `scheduled` until it begins.
 _waits = jobs.c.status == JobStatus.SCHEDULED
 _is_due = jobs.c.run_at <= func.now()
-_SUMMARY = [
-    *(column for column in jobs.c if column.name not in ("status", "checked_at", "arguments", "result")),
-    case((_waits & _is_due, JobStatus.QUEUED.value), else_=jobs.c.status).label("status"),
-]
+STATUS = case((_waits & _is_due, JobStatus.QUEUED.value), else_=jobs.c.status).label("status")
+_INTERNAL = ("status", "checked_at", "held", "batch_item", "arguments", "result")
+_SUMMARY = [*(column for column in jobs.c if column.name not in _INTERNAL), STATUS]
 COLUMNS = [*_SUMMARY, jobs.c.arguments, jobs.c.result]
 # Nothing runs: who cancels such a job ends it, and its next attempt finds it so.
 _WAITING = (JobStatus.SCHEDULED, JobStatus.RETRYING)
@@ -126,6 +126,11 @@ class JobRepository:
             raise KeyReused
         return AcceptedJob(job_of(earlier), is_new=False, replayed=True)
 
+    async def enqueue(self, job: NewJob) -> None:
+        """Accept a job in a transaction of its own; see `enqueue` below."""
+        async with self._engine.begin() as connection:
+            await enqueue(connection, job)
+
     async def find(self, job_id: str) -> Job | None:
         async with self._engine.connect() as connection:
             found = (await connection.execute(select(*COLUMNS).where(jobs.c.id == job_id))).one_or_none()
@@ -144,6 +149,7 @@ class JobRepository:
         subject: str | None,
         type: str | None,  # noqa: A002
         status: JobStatus | None,
+        batch_id: str | None,
         after: Position | None,
         limit: int,
     ) -> Sequence[JobSummary]:
@@ -153,6 +159,8 @@ class JobRepository:
             query = query.where(jobs.c.subject == subject)
         if type is not None:
             query = query.where(jobs.c.type == type)
+        if batch_id is not None:
+            query = query.where(jobs.c.batch_id == batch_id)
         match status:
             case JobStatus.SCHEDULED:
                 query = query.where(_waits, ~_is_due)
@@ -168,19 +176,9 @@ class JobRepository:
 
         The lock on the row decides between this and the beginning of an attempt.
         """
-        waiting = jobs.c.status.in_(_WAITING)
         async with self._engine.begin() as connection:
-            row = await connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.finished_at.is_(None))
-                .values(
-                    cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, func.now()),
-                    status=case((waiting, JobStatus.CANCELLED.value), else_=jobs.c.status),
-                    finished_at=case((waiting, func.now())),
-                )
-                .returning(*COLUMNS)
-            )
-            found = row.one_or_none()
+            change = cancelling(jobs.c.id == job_id)
+            found = (await connection.execute(told(change.returning(*COLUMNS)))).one_or_none()
             if found is None:
                 return None
             await _put(connection, job_id, OutboxKind.JOB_CANCELLED)
@@ -203,7 +201,10 @@ class JobRepository:
 
 
 async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
-    """Accept a job as a part of the connection's transaction; None when one is live under the same unique key."""
+    """Accept a job as a part of the connection's transaction.
+
+    None when there is one of the same id already, or one that is live under the same unique key.
+    """
     run_at: Any = job.run_at
     if run_at is None:
         run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, job.delay_s or 0.0)
@@ -220,9 +221,7 @@ async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
             status=JobStatus.SCHEDULED,
             run_at=run_at,
         )
-        .on_conflict_do_nothing(
-            index_elements=["subject", "type", "unique_key"], index_where=jobs.c.finished_at.is_(None)
-        )
+        .on_conflict_do_nothing()
         .returning(*COLUMNS)
     )
     found = row.one_or_none()
@@ -234,6 +233,20 @@ async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
 
 async def _put(connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:
     await put(connection, aggregate=f"job/{job_id}", kind=kind, payload={"job_id": job_id})
+
+
+def cancelling(*conditions: ColumnElement[bool]) -> Update:
+    """The change of live jobs that are to be cancelled: what runs is asked to end, the others do."""
+    waiting = jobs.c.status.in_(_WAITING)
+    return (
+        update(jobs)
+        .where(jobs.c.finished_at.is_(None), *conditions)
+        .values(
+            cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, func.now()),
+            status=case((waiting, JobStatus.CANCELLED.value), else_=jobs.c.status),
+            finished_at=case((waiting, func.now())),
+        )
+    )
 
 
 def job_of(row: Row[Any]) -> Job:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from contracts.audit import Act, AuditAction
 from contracts.books import Amendment, Progress
 from contracts.failures import Failure
 from contracts.fraud import Verdict
@@ -15,6 +16,7 @@ from contracts.orders import Address, EventType, OrderStatus, Phase, TimelineEnt
 from contracts.steps import WHOLE_ORDER, Outcome, Step, StepName
 from contracts.webhooks import TOLD_OF_ORDERS, TOLD_OF_SHIPPING, status_at
 from database import inventory, shipments, spendings
+from database.audit import record_booking
 from database.transaction import Connection
 
 StepId = tuple[StepName, int]
@@ -114,6 +116,12 @@ class OpenOrder:
         self.fulfilments = tuple(
             fulfilment.model_copy(update=changes) if fulfilment.number == number else fulfilment
             for fulfilment in self.fulfilments
+        )
+
+    async def audit(self, act: Act, action: AuditAction, was: OrderStatus) -> None:
+        """Enter in the audit log what an operator did to the order, whose status was another one before."""
+        await record_booking(
+            self.connection, act, action, self.id, before={"status": was}, after={"status": self.status}
         )
 
     async def check_fraud(self, at: datetime) -> Verdict:

@@ -50,6 +50,15 @@ catalogue_items = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
+# One row, which is always there, and counts the changes of names and prices.
+catalogue_version = Table(
+    "catalogue_version",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=true()),
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    CheckConstraint("single", name="single"),
+)
+
 warehouses = Table(
     "warehouses",
     metadata,
@@ -181,8 +190,11 @@ mails = Table(
     "mails",
     metadata,
     Column("message_id", Text, primary_key=True),
-    Column("outcome", String(16), nullable=False),
+    Column("id", String(31), nullable=False, unique=True, comment="derived from the message_id"),
+    Column("outcome", String(16), comment="null: it is being sent once more"),
+    Column("attempts", Integer, nullable=False, server_default="1", comment="the outcomes it has had"),
     Column("at", INSTANT, nullable=False),
+    Index("mails_bounced_idx", "at", postgresql_where=text("outcome = 'bounced'")),
 )
 
 outbox = Table(
@@ -206,6 +218,7 @@ webhook_endpoints = Table(
     Column("description", Text),
     Column("status", String(16), nullable=False),
     Column("disabled_reason", String(16)),
+    Column("disabled_at", INSTANT, comment="when it was not its owner who did"),
     Column("secrets", JSONB, nullable=False, comment="newest first; null expires_at: does not expire"),
     Column("failing_since", INSTANT, comment="the first failure since the last success, or gap between failures"),
     Column("last_failed_at", INSTANT),
@@ -244,6 +257,22 @@ webhook_deliveries = Table(
     ),
 )
 
+job_batches = Table(
+    "job_batches",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="whose it is"),
+    Column("queue", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("key_hash", String(64), nullable=False, comment="of the Idempotency-Key"),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("cancel_requested_at", INSTANT),
+    UniqueConstraint("subject", "key_hash"),
+)
+
 # Arguments and results are text: jsonb would refuse an escaped NUL.
 jobs = Table(
     "jobs",
@@ -257,6 +286,8 @@ jobs = Table(
     Column("unique_key", Text, comment="of one live job within its subject and type"),
     Column("status", String(16), nullable=False, comment="scheduled: waits for its first attempt"),
     Column("attempt", Integer, nullable=False, server_default="0", comment="the last one that began"),
+    Column("restarts", Integer, nullable=False, server_default="0", comment="by operators, after it had failed"),
+    Column("earlier_attempts", Integer, nullable=False, server_default="0", comment="before the last restart"),
     Column("progress", JSONB(none_as_null=True)),
     Column("last_error", JSONB(none_as_null=True)),
     Column("result", Text, comment="JSON"),
@@ -266,6 +297,9 @@ jobs = Table(
     Column("finished_at", INSTANT, comment="null: live"),
     Column("cancel_requested_at", INSTANT),
     Column("checked_at", INSTANT, nullable=False, server_default=func.now(), comment="against what Temporal says"),
+    Column("batch_id", ForeignKey("job_batches.id")),
+    Column("batch_item", Integer, comment="its place in the batch, from 0"),
+    Column("held", Boolean, nullable=False, server_default=false(), comment="until its batch has room for it"),
     CheckConstraint(
         "(finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled', 'timed_out'))", name="finished"
     ),
@@ -276,6 +310,15 @@ jobs = Table(
         "jobs_unique_idx", "subject", "type", "unique_key", unique=True, postgresql_where=text("finished_at IS NULL")
     ),
     Index("jobs_live_idx", "checked_at", postgresql_where=text("finished_at IS NULL")),
+    Index("jobs_batch_idx", "batch_id", "status", "batch_item", postgresql_where=text("batch_id IS NOT NULL")),
+    Index(
+        "jobs_of_live_batch_idx",
+        "batch_id",
+        "held",
+        "batch_item",
+        postgresql_where=text("batch_id IS NOT NULL AND finished_at IS NULL"),
+    ),
+    Index("jobs_dead_idx", "finished_at", "id", postgresql_where=text("status IN ('failed', 'timed_out')")),
 )
 
 # What each Idempotency-Key was answered with: its own job, or that which was live under its unique key.
@@ -374,4 +417,30 @@ attention_items = Table(
     Column("closed_at", INSTANT),
     UniqueConstraint("kind", "source"),
     Index("attention_items_open_idx", "opened_at", "id", postgresql_where=text("closed_at IS NULL")),
+)
+
+# Dead letters that an operator wants to hear no more of, as they were then; one that fails anew is told anew.
+discarded_letters = Table(
+    "discarded_letters",
+    metadata,
+    Column("id", String(31), primary_key=True, comment="of what had failed"),
+    Column("since", INSTANT, nullable=False, comment="when it had"),
+)
+
+# Triggers refuse whatever would change or delete an entry.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("created_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="the id of what it was done to"),
+    Column("note", Text, nullable=False),
+    Column("before", JSONB(none_as_null=True)),
+    Column("after", JSONB(none_as_null=True)),
+    Column("request_id", Text, nullable=False),
+    Index(None, "created_at", "id"),
+    Index(None, "subject", "created_at", "id"),
+    Index(None, "actor", "created_at", "id"),
 )

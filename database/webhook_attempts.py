@@ -217,7 +217,9 @@ class AttemptRepository:
         disabled = await connection.execute(
             update(endpoints)
             .where(endpoints.c.status == EndpointStatus.ACTIVE, *conditions)
-            .values(status=EndpointStatus.DISABLED, disabled_reason=reason, updated_at=func.now())
+            .values(
+                status=EndpointStatus.DISABLED, disabled_reason=reason, disabled_at=func.now(), updated_at=func.now()
+            )
         )
         return bool(disabled.rowcount)
 

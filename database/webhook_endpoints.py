@@ -87,7 +87,7 @@ class EndpointRepository:
             )
         match values.get("status"):
             case EndpointStatus.ACTIVE:
-                values |= {"disabled_reason": None, "failing_since": None}
+                values |= {"disabled_reason": None, "disabled_at": None, "failing_since": None}
             case EndpointStatus.DISABLED:
                 # One that was disabled already keeps its reason.
                 values["disabled_reason"] = func.coalesce(webhook_endpoints.c.disabled_reason, DisabledReason.OWNER)

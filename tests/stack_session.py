@@ -19,6 +19,7 @@ from tests.webhooks import allowed_hosts
 FOLLOWTHROUGH = (sys.executable, "-P", "-m", "stack")
 COMMAND_WITHIN_S = 150
 TOKEN_TTL_S = 3_600
+MERCHANDISER = "merchandiser@example.com"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         found = bring_up(
             home,
             FOLLOWTHROUGH_SIGN_UPS_PER_MINUTE="100000",
+            FOLLOWTHROUGH_MERCHANDISER_ADDRESS=MERCHANDISER,
             FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS=allowed_hosts(),
         )
         yield RunningStack.of(home, found)

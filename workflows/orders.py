@@ -243,7 +243,7 @@ class OrderWorkflow:
     async def take_up(self, operator: OperatorRequest) -> None:
         request = operator.request
         if isinstance(request, RetryOrder):
-            retry = Retry(**self.file.booking(), key=f"retried/{self.stops}", retried_by=request.said)
+            retry = Retry(**self.file.booking(), key=f"retried/{self.stops}", retried_by=request.said, act=request.act)
             await self.file.book(OrderActivities.retry, retry, what="take the order back")
         elif self.has_open_ends and request.status is not OrderStatus.COMPLETED:
             if contradiction := contradiction_to_undoing(self.order, request.status):

@@ -38,10 +38,11 @@ UNTIL_THE_NEXT = timedelta(minutes=5)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=4)
 DIGEST_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 
-# Reports go before the jobs that wrote them.
+# Reports go before the jobs that wrote them, and batches after theirs.
 CLEANING: tuple[Callable[[Any, datetime], Awaitable[Cleaned | Watched]], ...] = (
     ReportExpiry.forget_reports,
     CleanupActivities.forget_jobs,
+    CleanupActivities.forget_batches,
     CleanupActivities.forget_deliveries,
     CleanupActivities.empty_inbound_events,
     CleanupActivities.forget_sign_up_keys,

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.jobs.attempts import attempt_number
 from activities.jobs.progress import tell_progress
 from activities.jobs.registry import job
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
@@ -13,7 +13,7 @@ from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
 @job(ECHO)
 async def echo(arguments: EchoArguments) -> EchoResult:
     """Sleep second by second, fail for the first attempts, and then say the message again."""
-    attempt = activity.info().attempt
+    attempt = attempt_number()
     slept_s = 0.0
     while slept_s < arguments.sleep_s:
         tell_progress(int(slept_s), int(arguments.sleep_s), "sleeping")

@@ -21,6 +21,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from activities.jobs.attempts import Attempt, begins
 from contracts.job_outcomes import error_of, progress_of
 from contracts.jobs import MAX_RESULT_BYTES, Job, JobOutcome, JobProgress, JobStatus
 from database.job_runs import JobRuns
@@ -60,40 +61,39 @@ class _Inbound(ActivityInboundInterceptor):
             raise ApplicationError("there is no such job", type="unknown_job", non_retryable=True)
         if job.status.is_final:
             return _reported(job)
+        number = job.earlier_attempts + attempt
         if job.cancel_requested_at is not None:
-            await self._settle(JobOutcome(status=JobStatus.CANCELLED))
+            await self._settle(number, JobOutcome(status=JobStatus.CANCELLED))
             raise _cancelled()
-        if job.attempt > attempt:
+        if job.attempt > number:
             raise ApplicationError("a later attempt has begun", type="superseded")
+        begins(Attempt(job, self._runs))
         try:
             result: BaseModel = await super().execute_activity(input)
             text = written(result)
         except (asyncio.CancelledError, CancelledError):
             details = activity.cancellation_details()
             if details is not None and details.cancel_requested:
-                await self._settle(JobOutcome(status=JobStatus.CANCELLED))
+                await self._settle(number, JobOutcome(status=JobStatus.CANCELLED))
             raise
         except Exception as error:
-            await self._failed(error)
+            await self._failed(number, error)
             raise
-        await self._settle(JobOutcome(status=JobStatus.SUCCEEDED, result=text))
+        await self._settle(number, JobOutcome(status=JobStatus.SUCCEEDED, result=text))
         return result
 
-    async def _failed(self, failure: Exception) -> None:
+    async def _failed(self, number: int, failure: Exception) -> None:
         info, error = activity.info(), error_of(failure)
         attempts = info.retry_policy.maximum_attempts if info.retry_policy else 0
         is_last = (attempts and info.attempt >= attempts) or getattr(failure, "non_retryable", False)
         if is_last:
-            await self._settle(JobOutcome(status=JobStatus.FAILED, error=error))
+            await self._settle(number, JobOutcome(status=JobStatus.FAILED, error=error))
         else:
-            await self._bounded(lambda: self._runs.will_retry(info.activity_id, info.attempt, error))
+            await self._bounded(lambda: self._runs.will_retry(info.activity_id, number, error))
 
-    async def _settle(self, outcome: JobOutcome) -> None:
-        info = activity.info()
-        progress = self._outbound.progress
-        await self._bounded(
-            lambda: self._runs.settle(info.activity_id, outcome, attempt=info.attempt, progress=progress)
-        )
+    async def _settle(self, number: int, outcome: JobOutcome) -> None:
+        job_id, progress = activity.info().activity_id, self._outbound.progress
+        await self._bounded(lambda: self._runs.settle(job_id, outcome, attempt=number, progress=progress))
 
     async def _bounded(self, write: Callable[[], Awaitable[Any]]) -> None:
         try:

@@ -35,12 +35,12 @@ class JobSettler:
         """Work until cancelled; outages are waited out."""
         while True:
             with _going_on():
-                for job_id in await self._runs.unchecked(AT_ONCE):
+                for job_id, restarts in await self._runs.unchecked(AT_ONCE):
                     with _going_on(job_id=job_id):
-                        await self._check(job_id)
+                        await self._check(job_id, restarts)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _check(self, job_id: str) -> None:
+    async def _check(self, job_id: str, restarts: int) -> None:
         handle = self._client.get_activity_handle(job_id)
         try:
             outcome = await outcome_of(await handle.describe(include_outcome=True, rpc_timeout=RPC_TIMEOUT))
@@ -49,7 +49,7 @@ class JobSettler:
                 raise
             outcome = FORGOTTEN
         if outcome is not None:
-            await self._runs.settle(job_id, outcome)
+            await self._runs.settle_as_told(job_id, outcome, restarts=restarts)
             log.info("job settled by what Temporal says", job_id=job_id, status=outcome.status)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import ActivityOptionsKeys, Client
@@ -12,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.outbox_relay import Handler
 from contracts.job_types import JOB_TYPES
-from contracts.jobs import Job
+from contracts.jobs import Job, JobStatus
 from contracts.outbox import OutboxKind, OutboxRow
 from database.job_runs import JobRuns
 
@@ -21,6 +22,10 @@ RPC_TIMEOUT = timedelta(seconds=5)
 HEARTBEAT_TIMEOUT = timedelta(seconds=4)
 # It is over, or its first attempt has begun: there is nothing left to be told.
 _TOO_LATE = (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION)
+
+
+class NotOverYet(Exception):
+    """Our books have heard that the job failed, and Temporal has not: its activity is to end first."""
 
 
 class JobStarts:
@@ -36,12 +41,24 @@ class JobStarts:
             OutboxKind.JOB_ACCEPTED: self.accepted,
             OutboxKind.JOB_CANCELLED: self.cancelled,
             OutboxKind.JOB_RESCHEDULED: self.rescheduled,
+            OutboxKind.JOB_RETRIED: self.retried,
         }
 
     async def accepted(self, row: OutboxRow) -> None:
         job = await self._runs.find(row.payload["job_id"])
         if job is not None and not job.status.is_final:
-            await self._start(job)
+            with suppress(ActivityAlreadyStartedError):
+                await self._start(job, ActivityIDReusePolicy.REJECT_DUPLICATE)
+
+    async def retried(self, row: OutboxRow) -> None:
+        """Begin a new series of attempts under the job's id. Raises NotOverYet."""
+        job = await self._runs.find(row.payload["job_id"])
+        # One that runs was started here before.
+        if job is not None and job.status in (JobStatus.SCHEDULED, JobStatus.QUEUED):
+            try:
+                await self._start(job, ActivityIDReusePolicy.ALLOW_DUPLICATE)
+            except ActivityAlreadyStartedError:
+                raise NotOverYet(job.id) from None
 
     async def cancelled(self, row: OutboxRow) -> None:
         try:
@@ -65,31 +82,28 @@ class JobStarts:
             if error.status not in _TOO_LATE:
                 raise
 
-    async def _start(self, job: Job) -> None:
+    async def _start(self, job: Job, id_reuse_policy: ActivityIDReusePolicy) -> None:
         job_type = JOB_TYPES[job.type]
         retries = job_type.retries
         delay = job.run_at - datetime.now(UTC)
-        try:
-            await self._client.start_activity(
-                job.type,
-                json.loads(job.arguments),
-                id=job.id,
-                task_queue=job.queue,
-                start_to_close_timeout=timedelta(seconds=job_type.timeout_s),
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=RetryPolicy(
-                    initial_interval=timedelta(seconds=retries.first_after_s),
-                    maximum_interval=timedelta(seconds=retries.at_most_s),
-                    maximum_attempts=retries.attempts,
-                ),
-                id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=ActivityIDConflictPolicy.FAIL,
-                priority=Priority(priority_key=job.priority, fairness_key=_fairness_key(job.subject)),
-                start_delay=delay if delay > timedelta(0) else None,
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except ActivityAlreadyStartedError:
-            return
+        await self._client.start_activity(
+            job.type,
+            json.loads(job.arguments),
+            id=job.id,
+            task_queue=job.queue,
+            start_to_close_timeout=timedelta(seconds=job_type.timeout_s),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=retries.first_after_s),
+                maximum_interval=timedelta(seconds=retries.at_most_s),
+                maximum_attempts=retries.attempts,
+            ),
+            id_reuse_policy=id_reuse_policy,
+            id_conflict_policy=ActivityIDConflictPolicy.FAIL,
+            priority=Priority(priority_key=job.priority, fairness_key=_fairness_key(job.subject)),
+            start_delay=delay if delay > timedelta(0) else None,
+            rpc_timeout=RPC_TIMEOUT,
+        )
 
 
 def _fairness_key(subject: str) -> str:

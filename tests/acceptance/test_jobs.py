@@ -14,7 +14,7 @@ UNKNOWN = "/v1/jobs/job_00000000000000000000000000"
 FIELDS = {
     *("id", "type", "status", "subject", "arguments", "queue", "priority", "unique_key", "attempt", "progress"),
     *("last_error", "next_retry_at", "result", "run_at", "created_at", "started_at", "finished_at"),
-    *("cancel_requested", "stale", "links"),
+    *("cancel_requested", "batch", "stale", "links"),
 }
 # Not in the lists.
 LARGE_OR_LIVE = {"arguments", "result", "next_retry_at", "stale"}

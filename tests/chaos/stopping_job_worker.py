@@ -27,13 +27,12 @@ class StoppingRuns(JobRuns):
         self._moment = moment
 
     async def settle(
-        self, job_id: str, outcome: JobOutcome, *, attempt: int | None = None, progress: JobProgress | None = None
+        self, job_id: str, outcome: JobOutcome, *, attempt: int, progress: JobProgress | None = None
     ) -> Job | None:
         if self._moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         job = await super().settle(job_id, outcome, attempt=attempt, progress=progress)
-        if attempt is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
         return job
 
 

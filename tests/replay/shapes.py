@@ -12,7 +12,7 @@ from contracts.customers import CustomerAction
 from contracts.fraud import FraudLimit
 from contracts.orders import OrderStatus
 from database.fraud import FraudRepository
-from tests.replay import delivery_shapes, shipment_shapes, upkeep_shapes, welcome_shapes
+from tests.replay import batch_shapes, delivery_shapes, shipment_shapes, upkeep_shapes, welcome_shapes
 from tests.replay.histories import commands
 from tests.shop import ADA, POLL_S, WITHIN_S, Shop, ShopOrder
 
@@ -243,6 +243,8 @@ SHAPES: dict[str, Shape] = {
         upkeep_shapes.webhooks_looked_at,
         upkeep_shapes.orders_looked_at,
         upkeep_shapes.orders_not_looked_at,
+        batch_shapes.batch_of_one_window,
+        batch_shapes.batch_cancelled_by_button,
     )
 }
 

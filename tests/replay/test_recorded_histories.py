@@ -11,6 +11,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
 from workflows.delivery import DeliveryWorkflow
+from workflows.job_batches import JobBatchWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.shipments import ShipmentWorkflow
 from workflows.upkeep import UPKEEP
@@ -23,6 +24,7 @@ WORKFLOWS = [
     DeliveryWorkflow,
     ShipmentWorkflow,
     *UPKEEP,
+    JobBatchWorkflow,
 ]
 
 ADVICE = """

@@ -11,6 +11,7 @@ from settings import (
     DigestSettings,
     EventLoopSettings,
     JobSettings,
+    MerchandiserSettings,
     OrderSettings,
     RetentionSettings,
     ScheduleSettings,
@@ -29,7 +30,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     for settings in (
         *(DatabaseSettings, TemporalSettings, OrderSettings, SessionSettings, ApiSettings),
-        *(ScheduleSettings, DigestSettings, RetentionSettings),
+        *(ScheduleSettings, DigestSettings, RetentionSettings, MerchandiserSettings),
         *(WorkerSettings, WebhookSettings, WebhookWorkerSettings, EventLoopSettings, JobSettings),
     ):
         for name, field in settings.model_fields.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from activities.jobs.catalogue import CatalogueJobs
 from activities.jobs.functions import job_functions
 from activities.jobs.images import ImageJobs
 from activities.jobs.registry import Misdeclared, complete, job, queues_of, rate_limit_of
@@ -25,7 +26,7 @@ async def echo(arguments: EchoArguments) -> EchoResult:
 @pytest.fixture
 def functions() -> Sequence[Callable[..., Any]]:
     """Those that the worker runs; none of them is called here."""
-    return job_functions(object.__new__(ReportJobs), object.__new__(ImageJobs))
+    return job_functions(object.__new__(ReportJobs), object.__new__(CatalogueJobs), object.__new__(ImageJobs))
 
 
 def test_every_job_type_has_its_function(functions: Sequence[Callable[..., Any]]) -> None:

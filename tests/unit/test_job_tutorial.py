@@ -11,8 +11,8 @@ from tests.unit.test_tutorial import BIN, BLOCK, MYPY_CACHE, NOT_COPIED, ROOT, a
 
 DOCUMENT = ROOT / "docs" / "jobs.md"
 FUNCTIONS = (
-    "from activities.jobs.functions import ImageJobs, ReportJobs, greet, job_functions; "
-    "images = ImageJobs('file:///nowhere', None)"
+    "from activities.jobs.functions import CatalogueJobs, ImageJobs, ReportJobs, greet, job_functions; "
+    "told, images = CatalogueJobs(None, None), ImageJobs('file:///nowhere', None)"
 )
 BLOCKS = list(BLOCK.finditer(DOCUMENT.read_text()))
 
@@ -30,7 +30,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_block_that_a_reader_copies_is_applied() -> None:
-    assert len(BLOCKS) == len(re.findall(r"^```(?:python|diff)$", DOCUMENT.read_text(), re.MULTILINE)) == 4
+    assert len(BLOCKS) == len(re.findall(r"^```(?:python|diff)$", DOCUMENT.read_text(), re.MULTILINE)) == 5
 
 
 def test_what_a_reader_then_has_passes_the_linters(copy: Path) -> None:
@@ -43,5 +43,5 @@ def test_what_a_reader_then_has_passes_the_linters(copy: Path) -> None:
 
 
 def test_the_readers_job_is_one_that_the_worker_runs_and_the_api_offers(copy: Path) -> None:
-    run(copy, sys.executable, "-c", f"{FUNCTIONS}; assert greet in job_functions(ReportJobs(None, None), images)")
+    run(copy, sys.executable, "-c", f"{FUNCTIONS}; assert greet in job_functions(ReportJobs(None, None), told, images)")
     run(copy, sys.executable, "-c", "from contracts.job_types import JOB_TYPES; JOB_TYPES['greetings.greet']")

@@ -3,19 +3,25 @@
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import update
 from temporalio import activity
-from temporalio.client import ActivityFailureError
+from temporalio.client import ActivityFailureError, PendingActivityState
 from temporalio.exceptions import ApplicationError
 
 from activities.jobs import runs
 from activities.jobs.progress import earlier_progress, tell_progress
+from activities.jobs.starting import JobStarts, NotOverYet
 from contracts.job_types.diagnostics import EchoArguments, EchoResult
 from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
+from contracts.outbox import OutboxKind, OutboxRow
+from database.tables import jobs
 from tests.acceptance.client import POLL_S, WITHIN_S, Door
 from tests.integration.jobs.benches import Bench
 from tests.jobs import read
+from tests.shop import Shop
 
 CANCEL_WITHIN_S = 5.0
 
@@ -74,7 +80,9 @@ async def test_a_job_that_ended_without_a_result_is_not_run_again_either(bench: 
         raise AssertionError(arguments)
 
     job_id = await bench.row()
-    await bench.runs.settle(job_id, JobOutcome(status=status, error=JobError(code="broken", message="it broke")))
+    await bench.runs.settle(
+        job_id, JobOutcome(status=status, error=JobError(code="broken", message="it broke")), attempt=1
+    )
     async with bench.running(run):
         with pytest.raises(ActivityFailureError):
             await (await bench.start(job_id)).result()
@@ -204,3 +212,30 @@ async def test_a_job_that_beats_with_details_of_its_own_is_shown_without_progres
 
     assert (shown["status"], shown["progress"]) == ("running", None)
     assert job.progress is None
+
+
+async def test_a_retry_waits_until_temporal_has_heard_of_the_failure(shop: Shop, bench: Bench) -> None:
+    """Our books hear first; what begins anew then has the id of an activity that is open still."""
+    job_id = await bench.row()
+    async with shop.engine.begin() as connection:
+        failed_and_retried = {"type": "diagnostics.echo", "arguments": '{"message": "hello"}', "restarts": 1}
+        await connection.execute(update(jobs).where(jobs.c.id == job_id).values(**failed_and_retried))
+    earlier = await bench.start(job_id)
+    starts = JobStarts(shop.client, bench.runs)
+    asked = OutboxRow(
+        id=1,
+        aggregate=f"job/{job_id}",
+        kind=OutboxKind.JOB_RETRIED,
+        payload={"job_id": job_id},
+        created_at=datetime.now(UTC),
+    )
+
+    with pytest.raises(NotOverYet):
+        await starts.retried(asked)
+    await earlier.terminate()
+    await starts.retried(asked)
+
+    started = await shop.client.get_activity_handle(job_id).describe()
+    assert started.activity_run_id != earlier.run_id
+    assert started.run_state is PendingActivityState.SCHEDULED
+    await shop.client.get_activity_handle(job_id).terminate()

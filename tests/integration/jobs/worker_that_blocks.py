@@ -11,9 +11,7 @@ from typing import Any
 
 import worker
 from activities.jobs import functions
-from activities.jobs.images import ImageJobs
 from activities.jobs.registry import job
-from activities.jobs.reports import ReportJobs
 from contracts import queues
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
 from stack import run
@@ -26,8 +24,8 @@ async def impolite_echo(arguments: EchoArguments) -> EchoResult:
     return EchoResult(message=arguments.message, attempt=1)
 
 
-def job_functions(reports: ReportJobs, images: ImageJobs) -> tuple[Callable[..., Any], ...]:
-    return (impolite_echo, *functions.job_functions(reports, images)[1:])
+def job_functions(*needed: Any) -> tuple[Callable[..., Any], ...]:
+    return (impolite_echo, *functions.job_functions(*needed)[1:])
 
 
 if __name__ == "__main__":

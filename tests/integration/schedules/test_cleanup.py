@@ -14,6 +14,7 @@ from contracts.orders import OrderStatus
 from database.cleanup import BATCH, CleanupRepository
 from database.tables import (
     inbound_events,
+    job_batches,
     job_keys,
     jobs,
     reservations,
@@ -63,6 +64,22 @@ def job(subject: str, finished: timedelta | None, *, created: timedelta | None =
     }
 
 
+def batch(subject: str, age: timedelta) -> dict[str, Any]:
+    """A batch of two that was asked for so long ago."""
+    asked_at = datetime.now(UTC) - age
+    return {
+        "id": id_of("bat", asked_at),
+        "type": "diagnostics.echo",
+        "subject": subject,
+        "queue": "jobs",
+        "priority": 3,
+        "total": 2,
+        "key_hash": uuid4().hex,
+        "request_hash": "0" * 64,
+        "created_at": asked_at,
+    }
+
+
 def key_of(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "subject": row["subject"],
@@ -88,7 +105,23 @@ async def test_jobs_long_over_go_with_all_of_their_keys(shop: Shop) -> None:
         kept = set((await connection.scalars(select(jobs.c.id).where(jobs.c.subject == subject))).all())
         keys = set((await connection.scalars(select(job_keys.c.job_id).where(job_keys.c.subject == subject))).all())
     assert kept == keys == {lately_over["id"], live["id"]}
-    assert (await run.summary()).startswith("1 jobs; ")
+    assert (await run.summary()).startswith("0 reports; 1 jobs; ")
+
+
+async def test_a_batch_goes_with_the_last_of_its_jobs(shop: Shop) -> None:
+    subject = f"cleaned-{uuid4().hex}"
+    old = KEPT + timedelta(days=1)
+    empty, half_empty = batch(subject, old), batch(subject, old)
+    gone = [job(subject, old) | {"batch_id": made["id"], "batch_item": 0} for made in (empty, half_empty)]
+    live = job(subject, None, created=old) | {"batch_id": half_empty["id"], "batch_item": 1}
+    await insert(shop, job_batches, empty, half_empty)
+    await insert(shop, jobs, *gone, live)
+
+    await run_now(shop, "cleanup-expired")
+
+    assert await left(shop, job_batches, "id", empty["id"]) == 0
+    assert await left(shop, job_batches, "id", half_empty["id"]) == 1
+    assert await left(shop, jobs, "subject", subject) == 1
 
 
 async def test_many_go_a_thousand_in_a_transaction(shop: Shop) -> None:
@@ -103,7 +136,7 @@ async def test_many_go_a_thousand_in_a_transaction(shop: Shop) -> None:
     assert first.rows == BATCH
     assert after_first == BATCH + 500
     assert await left(shop, jobs, "subject", subject) == 0
-    assert (await run.summary()).startswith(f"{BATCH + 500} jobs; ")
+    assert (await run.summary()).startswith(f"0 reports; {BATCH + 500} jobs; ")
 
 
 async def test_one_that_somebody_holds_is_left_for_the_next_run(shop: Shop) -> None:

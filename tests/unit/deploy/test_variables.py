@@ -16,6 +16,7 @@ from settings import (
     EventLoopSettings,
     JobSettings,
     MailSettings,
+    MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
     RetentionSettings,
@@ -45,6 +46,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         ObjectStoreSettings,
         S3Settings,
         WebhookSettings,
+        MerchandiserSettings,
     ],
     "worker": [
         DatabaseSettings,
@@ -60,6 +62,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         JobSettings,
         DigestSettings,
         RetentionSettings,
+        MerchandiserSettings,
     ],
 }
 SECRET = re.compile(r"PASSWORD|PWD|SECRET|TOKEN|_KEY$|DATABASE_URL")

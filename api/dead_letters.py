@@ -1,0 +1,121 @@
+"""/v1/admin/dead-letters and /v1/admin/audit: what failed for good, what operators do about it, and what they did."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.auth import Scope
+from api.bodies import NoteBody
+from api.dead_letter_bodies import DiscardAllBody, DiscardBody, FilterBody, RetryAllBody, Sought
+from api.dead_letter_resource import AuditList, DeadLetterList, DealtWith, SweepResource
+from api.dependencies import Caller, Letters, RequestId
+from api.errors import (
+    CannotBeRetried,
+    CountDiffers,
+    InvalidCursor,
+    InvalidRequest,
+    MustBeResolved,
+    NotADeadLetter,
+    NotFound,
+    UniqueKeyTaken,
+)
+from api.responses import answer
+from api.routing import GuardedRoute, problems, requires
+from contracts.audit import Act
+
+router = APIRouter(prefix="/v1/admin", tags=["operators"], route_class=GuardedRoute)
+
+Cursor = Annotated[str, Field(max_length=512, description="`next_cursor` of the page before")]
+LetterId = Annotated[
+    str,
+    Path(examples=["job_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="of what failed: `job_`, `ord_`, `mail_` or `whe_`"),
+]
+
+
+class ListQuery(FilterBody, frozen=True):
+    """How to narrow and page the list."""
+
+    cursor: Cursor | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+class AuditQuery(BaseModel, extra="forbid"):
+    """How to narrow and page the audit log."""
+
+    subject: Sought | None = Field(default=None, description="the id of what something was done to")
+    actor: Sought | None = Field(default=None, description="the token subject of who did it")
+    action: Sought | None = Field(default=None, description="such as `job.retry`")
+    cursor: Cursor | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+
+
+@router.get("/dead-letters", response_model=DeadLetterList, responses=problems(InvalidCursor, InvalidRequest))
+@requires(Scope.OPERATOR)
+async def list_dead_letters(query: Annotated[ListQuery, Query()], letters: Letters) -> Response:
+    """List what failed for good or waits for an operator, latest first: jobs, orders, mails and webhook endpoints."""
+    return answer(await letters.list(query.wanted, cursor=query.cursor, limit=query.limit))
+
+
+@router.post(
+    "/dead-letters/retry",
+    response_model=SweepResource,
+    responses=problems(CountDiffers),
+)
+@requires(Scope.OPERATOR)
+async def retry_dead_letters(body: RetryAllBody, caller: Caller, letters: Letters, request_id: RequestId) -> Response:
+    """Preview what a filter fits, or retry it, oldest first; at most 200 at a time, in one transaction."""
+    return answer(await letters.retry_all(body, Act(actor=caller.subject, note=body.note, request_id=request_id)))
+
+
+@router.post(
+    "/dead-letters/discard",
+    response_model=SweepResource,
+    responses=problems(CountDiffers),
+)
+@requires(Scope.OPERATOR)
+async def discard_dead_letters(
+    body: DiscardAllBody, caller: Caller, letters: Letters, request_id: RequestId
+) -> Response:
+    """Preview what a filter fits, or discard it, oldest first; at most 200 at a time, in one transaction."""
+    act = Act(actor=caller.subject, note=body.reason or "", request_id=request_id)
+    return answer(await letters.discard_all(body, act))
+
+
+@router.post(
+    "/dead-letters/{letter_id}/retry",
+    status_code=202,
+    response_model=DealtWith,
+    responses=problems(NotFound, NotADeadLetter, CannotBeRetried, UniqueKeyTaken),
+)
+@requires(Scope.OPERATOR)
+async def retry_dead_letter(
+    letter_id: LetterId, caller: Caller, letters: Letters, request_id: RequestId, body: NoteBody | None = None
+) -> Response:
+    """Have it tried again: a job from its first attempt, an order where it stopped, a mail or an endpoint once more."""
+    note = body.note or "" if body else ""
+    return answer(
+        await letters.retry(caller, letter_id, Act(actor=caller.subject, note=note, request_id=request_id)), 202
+    )
+
+
+@router.post(
+    "/dead-letters/{letter_id}/discard",
+    response_model=DealtWith,
+    responses=problems(NotFound, NotADeadLetter, MustBeResolved),
+)
+@requires(Scope.OPERATOR)
+async def discard_dead_letter(
+    letter_id: LetterId, body: DiscardBody, caller: Caller, letters: Letters, request_id: RequestId
+) -> Response:
+    """Have it listed no more; what failed can be read as before."""
+    act = Act(actor=caller.subject, note=body.reason, request_id=request_id)
+    return answer(await letters.discard(letter_id, act))
+
+
+@router.get("/audit", response_model=AuditList, responses=problems(InvalidCursor, InvalidRequest))
+@requires(Scope.OPERATOR)
+async def list_audit_log(query: Annotated[AuditQuery, Query()], letters: Letters) -> Response:
+    """List what operators did, newest first."""
+    return answer(await letters.audit(**query.model_dump()))
