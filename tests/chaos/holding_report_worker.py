@@ -8,11 +8,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import worker
 from activities.reports.orders import OrdersReportWriter
 from contracts import queues
 from contracts.reports import OrdersReport, ReportPart, ReportProgress
 from database.order_rows import OrderRows
+from hosting import jobs as jobs_hosted
 from providers.object_store import ObjectStore
 from stack import run
 from stack.home import Home
@@ -34,7 +34,7 @@ class HoldingWriter(OrdersReportWriter):
 
 
 def main(home: str, parts: str) -> None:
-    vars(worker).update(OrdersReportWriter=partial(HoldingWriter, parts=int(parts)))
+    vars(jobs_hosted).update(OrdersReportWriter=partial(HoldingWriter, parts=int(parts)))
     run.worker(Home(Path(home)), queues.ALL)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-import worker
 from contracts import queues
 from contracts.jobs import Job, JobOutcome, JobProgress
 from database.job_runs import JobRuns
+from hosting import jobs as jobs_hosted
 from stack import run
 from stack.home import Home
 
@@ -37,7 +37,7 @@ class StoppingRuns(JobRuns):
 
 
 def main(home: str, moment: str) -> None:
-    vars(worker).update(JobRuns=partial(StoppingRuns, moment=moment))
+    vars(jobs_hosted).update(JobRuns=partial(StoppingRuns, moment=moment))
     run.worker(Home(Path(home)), queues.ALL)
 
 

@@ -19,12 +19,12 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
-import worker
 from contracts import queues
 from contracts.orders import PlaceOrder
 from database.books import Books
 from database.inventory import Available
 from database.open_order import OpenOrder
+from hosting import orders as orders_hosted
 from providers.carrier import Carrier
 from providers.payments import PaymentProvider
 from stack import run
@@ -106,7 +106,7 @@ class WatchedBooks(Books):
 
 def main(home: str, work: str, moment: str, orders: str) -> None:
     stop = Stop(Point(Work(work), Moment(moment)), int(orders))
-    vars(worker).update(
+    vars(orders_hosted).update(
         Books=partial(WatchedBooks, stop=stop),
         PaymentProvider=lambda client, **options: PaymentProvider(stop.watch(client), **options),
         Carrier=lambda client, **options: Carrier(stop.watch(client), **options),

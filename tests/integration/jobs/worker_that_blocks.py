@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import worker
 from activities.jobs import functions
 from activities.jobs.registry import job
 from contracts import queues
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
+from hosting import jobs as jobs_hosted
 from stack import run
 from stack.home import Home
 
@@ -29,5 +29,5 @@ def job_functions(*needed: Any) -> tuple[Callable[..., Any], ...]:
 
 
 if __name__ == "__main__":
-    vars(worker).update(job_functions=job_functions)
+    vars(jobs_hosted).update(job_functions=job_functions)
     run.worker(Home(Path(sys.argv[1])), queues.ALL)

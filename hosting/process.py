@@ -1,0 +1,102 @@
+"""What a worker process is made of: task queues to poll, rows of the outbox to do, and what is open for their sake."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from activities.outbox_relay import Handler, in_turn
+from database.engine import create_engine
+from settings import DatabaseSettings
+
+Activities = Sequence[Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class TaskQueue:
+    """A task queue that a worker polls, and what it does for it. `options` are those of `temporalio.worker.Worker`."""
+
+    name: str
+    activities: Activities = ()
+    workflows: Sequence[type] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """What a process does about one subject.
+
+    `handlers` do rows of the outbox, by their kind. `beside` are what a process that does so runs until it stops.
+    """
+
+    task_queues: Sequence[TaskQueue] = ()
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+
+
+def task_queues(hosted: Iterable[Hosted]) -> list[TaskQueue]:
+    """Each task queue once, with all that subjects have done on it."""
+    found: dict[str, TaskQueue] = {}
+    for queue in chain.from_iterable(one.task_queues for one in hosted):
+        known = found.get(queue.name, TaskQueue(queue.name))
+        found[queue.name] = TaskQueue(
+            queue.name,
+            activities=[*known.activities, *queue.activities],
+            workflows=[*known.workflows, *queue.workflows],
+            options={**known.options, **queue.options},
+        )
+    return list(found.values())
+
+
+def handlers(hosted: Iterable[Hosted]) -> dict[str, Handler]:
+    """What does each kind of row; where several subjects want one, they get it in their order."""
+    found: dict[str, list[Handler]] = {}
+    for kind, handler in chain.from_iterable(one.handlers.items() for one in hosted):
+        found.setdefault(kind, []).append(handler)
+    return {kind: wanted[0] if len(wanted) == 1 else in_turn(*wanted) for kind, wanted in found.items()}
+
+
+class Process:
+    """A worker process and what it holds open until it stops."""
+
+    def __init__(self, client: Client, running: AsyncExitStack) -> None:
+        self.client = client
+        self.running = running
+
+    def engine(self, purpose: str, connections: int, **options: Any) -> AsyncEngine:
+        """A pool of connections to our books."""
+        engine = create_engine(
+            DatabaseSettings().database_url.get_secret_value(),
+            connections=connections,
+            application_name=f"followthrough {purpose}",
+            **options,
+        )
+        self.running.push_async_callback(engine.dispose)
+        return engine
+
+    async def http(self, base_url: str, api_key: str) -> httpx.AsyncClient:
+        """A client of a provider."""
+        return await self.running.enter_async_context(
+            httpx.AsyncClient(
+                base_url=base_url,
+                headers={"Authorization": f"Bearer {api_key}"},
+                limits=httpx.Limits(max_connections=200, max_keepalive_connections=100),
+            )
+        )
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin what goes on until the process stops."""
+        task = asyncio.create_task(work)
+        self.running.push_async_callback(_stop, task)
+        return task
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
