@@ -48,7 +48,8 @@ class ReportRepository:
         async with self._engine.begin() as connection:
             while True:
                 if inserted := await self._insert(connection, wanted, job):
-                    await enqueue(connection, job)
+                    if await enqueue(connection, job) is None:
+                        raise ValueError(f"{job.id} is another job's id")
                     return AcceptedReport(inserted, is_new=True)
                 # The one that stood in the way may be deleted by now.
                 if earlier := await self._earlier(connection, wanted):

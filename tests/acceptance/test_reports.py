@@ -377,5 +377,5 @@ async def test_the_job_of_a_report_is_its_owners_and_cannot_be_asked_for_otherwi
 
     assert (job["type"], job["arguments"]) == ("reports.orders", {"report_id": done["id"]})
     problem = assert_problem(refused, 422, "invalid_request")
-    assert problem["errors"] == [{"field": "type", "message": "must be one of diagnostics.echo"}]
+    assert problem["errors"] == [{"field": "type", "message": "must be one of diagnostics.echo, images.thumbnails"}]
     assert "reports.orders" not in [found["name"] for found in (await owner.get("/v1/job-types")).json()["items"]]

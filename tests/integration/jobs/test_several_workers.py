@@ -203,6 +203,8 @@ async def test_three_hundred_jobs_of_one_customer_do_not_keep_anothers_one_waiti
     assert before < CROWD / 5
 
 
+# A kill, and half a minute.
+@pytest.mark.outage
 async def test_a_killed_worker_leaves_no_process_of_a_job_behind_and_the_job_runs_again(
     owner: Caller, home: Path, shop: Shop, workers: Workers
 ) -> None:

@@ -8,7 +8,7 @@ from temporalio.testing import TimeSkipper
 
 from contracts.shipments import DAY_S, HOUR_S, Followed, ShipmentStatus
 from tests.shipments import Parcel, grow_old, until_processed
-from tests.shop import WITHIN_S, Shop
+from tests.shop import POLL_S, WITHIN_S, Shop
 
 DISPATCHED, DELIVERED = ShipmentStatus.DISPATCHED, ShipmentStatus.DELIVERED
 HOURS_6 = timedelta(hours=6)
@@ -168,12 +168,14 @@ async def test_a_fresh_run_goes_on_where_the_one_before_was(shop: Shop) -> None:
 async def test_a_carrier_that_tells_too_much_fills_no_history(shop: Shop) -> None:
     parcel = await Parcel.on_its_way(shop, poll_after_s=HOUR_S)
     first_run = (await parcel.handle.describe()).run_id
-    # The server suggests a fresh run at 4 MiB.
+    # The server suggests a fresh run at 4 MiB, and ends one that has 50.
     long_word = "very_" * 40_000
 
+    for _ in range(30):
+        await parcel.tells_directly(long_word)
     async with asyncio.timeout(2 * WITHIN_S):
         while (await parcel.handle.describe()).run_id == first_run:
-            await parcel.tells_directly(long_word)
+            await asyncio.sleep(POLL_S)
     await parcel.tells("dispatched")
     await parcel.tells("delivered")
 
