@@ -1,22 +1,19 @@
 """The process of a batch: jobs are let go as others end, until all have ended."""
 
 from asyncio import CancelledError
-from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from activities.jobs.batches import BatchActivities
 from contracts.job_batches import BatchTurn, FollowBatch
+from workflows.calls import book
 
 # A window that has moved is looked at again soon, one that stands still ever more seldom.
 SHORTEST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
 # Six events each: a history stays below a thousand, however long the batch takes.
 TURNS_PER_RUN = 100
-BOOKS_TRY = timedelta(seconds=5)
-BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
 
 
 @workflow.defn(name="JobBatch")
@@ -44,19 +41,7 @@ class JobBatchWorkflow:
         workflow.continue_as_new(FollowBatch(batch_id=batch.batch_id, pause_s=pause_s))
 
     async def release(self, batch: FollowBatch) -> BatchTurn:
-        return await workflow.execute_local_activity_method(
-            BatchActivities.release_batch,
-            batch.batch_id,
-            start_to_close_timeout=BOOKS_TRY,
-            retry_policy=BOOKS_RETRIES,
-            summary="let jobs go",
-        )
+        return await book(BatchActivities.release_batch, batch.batch_id, what="let jobs go")
 
     async def cancel(self, batch: FollowBatch) -> None:
-        await workflow.execute_local_activity_method(
-            BatchActivities.cancel_batch,
-            batch.batch_id,
-            start_to_close_timeout=BOOKS_TRY,
-            retry_policy=BOOKS_RETRIES,
-            summary="cancel the jobs",
-        )
+        await book(BatchActivities.cancel_batch, batch.batch_id, what="cancel the jobs")
