@@ -1,6 +1,9 @@
 """One engine, and so one pool, per process."""
 
-from sqlalchemy import make_url
+from typing import Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 
@@ -13,7 +16,7 @@ def create_engine(
     open after 30 s, so that trouble in the database turns into errors and never into a pile of waiting requests.
     Errors tell the statement without its parameters, which may be addresses, names or secrets.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(database_url).set(drivername="postgresql+asyncpg"),
         pool_size=connections,
         max_overflow=0,
@@ -32,3 +35,11 @@ def create_engine(
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, *_: Any) -> None:
+    """Have the pool connect anew where Postgres has closed a connection that nobody was using."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
