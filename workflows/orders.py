@@ -47,6 +47,7 @@ class OrderWorkflow:
         self.decision: Decision | None = None
         self.customer_action: CustomerAction | None = None
         self.cancel_requested = False
+        self.late_cancel = False
         self.parked = False
         self.stops = 0
         self.operator_requests: deque[OperatorRequest] = deque()
@@ -178,7 +179,8 @@ class OrderWorkflow:
 
     def forget_a_late_cancel(self) -> None:
         """Once shipping has begun only a cancel that comes while the order is parked counts."""
-        if self.order.shipping_has_begun:
+        self.late_cancel = self.cancel_requested and self.order.shipping_has_begun
+        if self.late_cancel:
             self.cancel_requested = False
 
     def is_to_be_cancelled(self) -> bool:
@@ -225,6 +227,10 @@ class OrderWorkflow:
             self.parked = False
             self.refuse_waiting_operators()
             return
+        was_parked_before = self.order.timeline[-1].at < booking.at
+        if self.late_cancel and was_parked_before and workflow.patched("cancel-of-an-order-that-was-parked"):
+            # By a workflow task that was lost with its worker. Who asked since then saw the order parked.
+            self.cancel_requested = True
         self.file.show(f"**Needs attention**, {left}.")
         while self.parked:
             await workflow.wait_condition(lambda: bool(self.operator_requests) or self.is_to_be_cancelled())

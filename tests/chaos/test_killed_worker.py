@@ -13,7 +13,7 @@ ORDERS = 50
 HELD = 20
 ENDED_WITHIN_S = 5.0
 # Short enough to wait for, and long enough for an attempt after one that was lost with its worker.
-SHORT_RETRY_WINDOW_S = 15
+SHORT_RETRY_WINDOW_S = 8
 
 
 def enough(point: Point) -> int:

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import uuid4
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
+from activities.orders import OrderActivities
+from contracts.books import Park
 from contracts.customers import CustomerAction
 from contracts.fraud import FraudLimit
 from contracts.orders import OrderStatus
+from contracts.steps import StepName
+from database.books import Books
 from database.fraud import FraudRepository
 from tests.replay import batch_shapes, delivery_shapes, shipment_shapes, upkeep_shapes, welcome_shapes
 from tests.replay.histories import commands
@@ -116,6 +121,21 @@ async def parked_and_cancelled(shop: Shop) -> ShopOrder:
     return order
 
 
+async def cancelled_when_parked_by_a_lost_task(shop: Shop) -> ShopOrder:
+    """Our books knew that it was parked, and its workflow did not, when it was cancelled."""
+    order = await shop.order(retry_window_s=WINDOW_S)
+    await order.meets("charge", "slow", delay_s=0.5)
+    await order.meets("ship", "rate_limit", times=2, delay_s=LONGER_THAN_THE_WINDOW_S)
+    await order.start()
+    await order.until(OrderStatus.PROCESSING)
+    lost = Park(
+        order_id=order.id, at=datetime.now(UTC), known=0, key="needs_attention/1", step=StepName.CHARGE, left="to pay"
+    )
+    await OrderActivities(Books(shop.engine)).park(lost)
+    await order.handle.cancel()
+    return order
+
+
 async def parked_and_resolved(shop: Shop) -> ShopOrder:
     order = await parked(shop, "charge")
     await order.resolve(OrderStatus.REJECTED)
@@ -211,6 +231,7 @@ SHAPES: dict[str, Shape] = {
         shipment_retried,
         parked_and_retried,
         parked_and_cancelled,
+        cancelled_when_parked_by_a_lost_task,
         parked_and_resolved,
         parked_undoing_and_retried,
         parked_undoing_and_resolved,

@@ -1,11 +1,15 @@
 """Cancels at every moment of an order, by update and by the Web UI's button: books and answer always agree."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from activities.orders import OrderActivities
+from contracts.books import Park
 from contracts.orders import OrderStatus
+from contracts.steps import StepName
+from database.books import Books
 from tests.answers import OVER, answer
 from tests.shop import ON_HAND, WITHIN_S, Evidence, Shop, ShopOrder, Stock
 
@@ -169,7 +173,6 @@ async def test_a_cancel_while_the_carrier_is_being_asked_again_comes_too_late(sh
     order = await shop.order(amount=AMOUNT, retry_window_s=60)
     await order.meets("ship", "unavailable", times=3)
     await order.start()
-    await shop.ledger.until_asked(order.id, 3)
 
     assert await answer(order.cancel()) == "too_late"
 
@@ -240,3 +243,25 @@ async def parked_on(shop: Shop, step: str) -> ShopOrder:
     await order.parked()
     await shop.ledger.behave()
     return order
+
+
+async def test_a_cancel_counts_that_came_while_our_books_alone_knew_that_the_order_was_parked(shop: Shop) -> None:
+    """The workflow task that parked it was lost with its worker, after the booking; the next one parks it again."""
+    order = await shop.order(amount=AMOUNT, retry_window_s=2)
+    await order.meets("ship", "unavailable", times=None)
+    await order.start()
+    await shop.ledger.until_fired(order.id, "ship", "unavailable")
+    lost = Park(
+        order_id=order.id, at=datetime.now(UTC), known=0, key="needs_attention/1", step=StepName.SHIP, left="to be sent"
+    )
+    await OrderActivities(Books(shop.engine)).park(lost)
+
+    await order.handle.cancel()
+    await order.until(OrderStatus.CANCELLED, OrderStatus.PROCESSING)
+    await shop.ledger.behave()
+    if not (await order.parked_or_final()).is_final:
+        await order.retry()
+
+    evidence = await order.settled_evidence()
+    assert (evidence.status, evidence.effects.money_kept) == (OrderStatus.CANCELLED, 0)
+    assert evidence.timeline.count("needs_attention") <= 2
