@@ -33,6 +33,6 @@ ECHO = JobType(
     summary="Says its message again; fails and sleeps as told.",
     arguments=EchoArguments,
     result=EchoResult,
-    retries=Retries(attempts=5, first_after_s=0.5, at_most_s=1),
+    retries=Retries(attempts=5, first_after_s=0.5, at_most_s=0.5),
     timeout_s=MAX_SLEEP_S + 30,
 )

@@ -44,7 +44,10 @@ def _command(event: Json) -> str | None:
     kind: str = event["eventType"].removeprefix("EVENT_TYPE_").lower()
     match kind:
         case "marker_recorded":
-            [payload] = event["markerRecordedEventAttributes"]["details"]["data"]["payloads"]
+            details = event["markerRecordedEventAttributes"]["details"]
+            if "patch-data" in details:
+                return f"patch {_decoded(details['patch-data']['payloads'][0])['id']}"
+            [payload] = details["data"]["payloads"]
             return f"local activity {_decoded(payload)['activity_type']}: {_summary(event)}"
         case "activity_task_scheduled":
             scheduled = event["activityTaskScheduledEventAttributes"]

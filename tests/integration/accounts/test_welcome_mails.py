@@ -63,6 +63,7 @@ async def test_after_a_bounce_nobody_is_reminded_and_the_account_expires(shop: S
     assert await account.mails() == []
 
 
+@pytest.mark.outage
 async def test_with_mails_put_off_for_good_the_account_expires_when_the_links_do(shop: Shop) -> None:
     email = f"put-off-{id(shop)}@example.com"
     await shop.ledger.misbehave(email, "send", "unavailable", times=None)
@@ -89,6 +90,7 @@ async def test_with_mails_put_off_for_good_the_account_expires_when_the_links_do
     assert await account.mails() == []
 
 
+@pytest.mark.outage
 async def test_with_the_mail_server_away_for_an_hour_every_mail_arrives_in_the_end(shop: Shop) -> None:
     emails = [f"away-{number}-{id(shop)}@example.com" for number in range(5)]
     for email in emails:

@@ -173,6 +173,7 @@ async def test_a_cancel_while_the_carrier_is_being_asked_again_comes_too_late(sh
     order = await shop.order(amount=AMOUNT, retry_window_s=60)
     await order.meets("ship", "unavailable", times=3)
     await order.start()
+    await shop.ledger.until_fired(order.id, "ship", "unavailable")
 
     assert await answer(order.cancel()) == "too_late"
 
