@@ -25,6 +25,7 @@ PATH = "/v1/orders.csv"
 COUNT = 60_000
 FREED_WITHIN_S = 1.0
 OF_EXPORTS = "FROM pg_stat_activity WHERE application_name = 'followthrough api: exports'"
+WAITING_EXPORTS = f"{OF_EXPORTS} AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +145,22 @@ async def test_an_export_that_cannot_go_on_breaks_off_and_does_not_seem_complete
         await anext(chunks)
         await until_nothing_is_read(shop)
         async with shop.engine.connect() as connection:
-            await connection.execute(text(f"SELECT pg_terminate_backend(pid) {OF_EXPORTS}"))
+            await connection.execute(text("LOCK TABLE followthrough.orders IN ACCESS EXCLUSIVE MODE"))
+            rest = asyncio.create_task(drain(chunks))
+            async with asyncio.timeout(WITHIN_S):
+                while not await connection.scalar(text(f"SELECT count(pg_terminate_backend(pid)) {WAITING_EXPORTS}")):
+                    await asyncio.sleep(POLL_S)
 
         with pytest.raises(httpx.RemoteProtocolError):
-            async for _ in chunks:
-                pass
+            await rest
 
     await until_exports_are(stack, 0)
     assert (await buyer.get(PATH, sku="MANY-C")).status_code in (200, 503)
+
+
+async def drain(chunks: AsyncIterator[bytes]) -> None:
+    async for _ in chunks:
+        pass
 
 
 async def test_exports_are_refused_in_words_while_postgres_does_not_answer(shop: Shop, buyer: Caller) -> None:
