@@ -20,7 +20,7 @@ async def test_no_request_gets_a_connection_that_postgres_has_closed(door: Door,
     await lists(reader)
 
     async with shop.engine.connect() as connection:
-        ended = (await connection.scalars(text(f"SELECT pid {OF_THE_API} AND pg_terminate_backend(pid)"))).all()
+        ended = (await connection.scalars(text(f"SELECT pid, pg_terminate_backend(pid) {OF_THE_API}"))).all()
     # Their sockets are closed once the processes are gone.
     async with asyncio.timeout(WITHIN_S):
         while any(map(psutil.pid_exists, ended)):
