@@ -80,7 +80,9 @@ class Desk:
         assert writing.cancelled()
 
     def files(self, report: OrdersReport) -> dict[str, Path]:
-        return {path.name: path for path in sorted(self.folder.glob(f"reports/{report.id}/*"))}
+        """All but what a killed process was about to put: its name has a #, and the store does not list it."""
+        found = sorted(self.folder.glob(f"reports/{report.id}/*"))
+        return {path.name: path for path in found if "#" not in path.name}
 
     def parts(self, report: OrdersReport) -> dict[str, tuple[int, int]]:
         """Each stored part, with what changes when a file is replaced."""
