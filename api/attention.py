@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.cursors import cursor_behind, position_of
+from api.cursors import next_cursor, position_of
 from api.dependencies import Attention
 from api.errors import InvalidCursor, InvalidRequest
 from api.outages import asking_postgres
@@ -38,13 +38,12 @@ class AttentionList(BaseModel, frozen=True):
 @requires(Scope.OPERATOR)
 async def list_attention(query: Annotated[AttentionQuery, Query()], attention: Attention) -> Response:
     """List what is open; docs/schedules.md says which kinds close by themselves."""
-    after = position_of(query.cursor) if query.cursor is not None else None
+    after = position_of(query.cursor)
     async with asking_postgres():
         found = await attention.list_open(kind=query.kind, after=after, limit=query.limit + 1)
-    last = found[query.limit - 1] if len(found) > query.limit else None
     return answer(
         AttentionList(
             items=tuple(found[: query.limit]),
-            next_cursor=cursor_behind(Position(last.opened_at, last.id)) if last else None,
+            next_cursor=next_cursor(found, query.limit, lambda item: Position(item.opened_at, item.id)),
         )
     )

@@ -7,7 +7,7 @@ from typing import Protocol
 from structlog.contextvars import bind_contextvars
 
 from api.auth import Principal
-from api.cursors import cursor_behind, position_of
+from api.cursors import next_cursor, position_of
 from api.dead_letter_bodies import MAX_SWEPT, DiscardAllBody, RetryAllBody
 from api.dead_letter_resource import (
     AuditList,
@@ -53,13 +53,12 @@ class DeadLetterKeeper:
 
     async def list(self, wanted: DeadLetterFilter, *, cursor: str | None, limit: int) -> DeadLetterList:
         """Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         async with asking_postgres():
             found, counts = await self._letters.list(wanted, after=after, limit=limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
         return DeadLetterList(
             items=tuple(map(DeadLetterResource.of, found[:limit])),
-            next_cursor=cursor_behind(Position(last.since, last.id)) if last else None,
+            next_cursor=next_cursor(found, limit, lambda letter: Position(letter.since, letter.id)),
             total=sum(one.count for one in counts),
             counts=tuple(counts),
         )
@@ -94,12 +93,12 @@ class DeadLetterKeeper:
         self, *, subject: str | None, actor: str | None, action: str | None, cursor: str | None, limit: int
     ) -> AuditList:
         """Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         async with asking_postgres():
             found = await self._audit.list(subject=subject, actor=actor, action=action, after=after, limit=limit + 1)
-        last = found[limit - 1] if len(found) > limit else None
         return AuditList(
-            items=tuple(found[:limit]), next_cursor=cursor_behind(Position(last.at, last.id)) if last else None
+            items=tuple(found[:limit]),
+            next_cursor=next_cursor(found, limit, lambda entry: Position(entry.at, entry.id)),
         )
 
     async def _deal(self, deal: "Deal", letter_id: str, kind: DeadLetterKind, act: Act) -> None:

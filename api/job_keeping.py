@@ -9,7 +9,7 @@ from temporalio.client import ActivityExecutionDescription, Client, PendingActiv
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.auth import Principal
-from api.cursors import cursor_behind, position_of
+from api.cursors import next_cursor, position_of
 from api.errors import IdempotencyKeyReused, JobBegan, JobOver, NotFound
 from api.job_bodies import JobBody, RescheduleBody
 from api.job_requests import arguments_of, type_of, written
@@ -86,7 +86,7 @@ class JobKeeper:
         limit: int,
     ) -> JobList:
         """A page of the caller's jobs, or everybody's for an operator. Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         async with asking_postgres():
             found = await self._jobs.list(
                 subject=None if caller.is_operator else caller.subject,
@@ -96,10 +96,9 @@ class JobKeeper:
                 after=after,
                 limit=limit + 1,
             )
-        last = found[limit - 1] if len(found) > limit else None
         return JobList(
             items=tuple(map(JobSummaryResource.of, found[:limit])),
-            next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
+            next_cursor=next_cursor(found, limit, lambda job: Position(job.created_at, job.id)),
         )
 
     async def cancel(self, caller: Principal, job_id: str) -> JobResource:

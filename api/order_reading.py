@@ -13,7 +13,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.auth import Principal
-from api.cursors import cursor_behind, position_of
+from api.cursors import next_cursor, position_of
 from api.errors import NotFound
 from api.order_memo import MEMO_MEMBER, OrderMemo
 from api.order_resource import OrderList, OrderResource
@@ -96,7 +96,7 @@ class OrderReader:
 
     async def list(self, caller: Principal, wanted: OrderFilter, *, cursor: str | None, limit: int) -> OrderList:
         """A page of the caller's orders, newest first; operators see everybody's. Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         async with asking_postgres():
             found = await self._repository.list(
                 wanted,
@@ -104,11 +104,9 @@ class OrderReader:
                 after=after,
                 limit=limit + 1,
             )
-        page = found[:limit]
-        last = page[-1] if len(found) > limit else None
         return OrderList(
-            items=tuple(map(OrderResource.from_projection, page)),
-            next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
+            items=tuple(map(OrderResource.from_projection, found[:limit])),
+            next_cursor=next_cursor(found, limit, lambda order: Position(order.created_at, order.id)),
         )
 
     async def memo(self, order_id: str) -> OrderMemo | None:

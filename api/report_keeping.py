@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.auth import Principal
 from api.bodies import hash_of
-from api.cursors import cursor_behind, position_of
+from api.cursors import next_cursor, position_of
 from api.errors import IdempotencyKeyReused, NotFound, ReportNotReady
 from api.job_keeping import JobKeeper
 from api.outages import asking_postgres
@@ -78,16 +78,15 @@ class ReportKeeper:
 
     async def list(self, caller: Principal, *, cursor: str | None, limit: int) -> ReportList:
         """A page of the caller's reports, or everybody's for an operator. Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         async with asking_postgres():
             found = await self._reports.list(
                 subject=None if caller.is_operator else caller.subject, after=after, limit=limit + 1
             )
             jobs = await self._jobs.summaries([report.job_id for report in found])
-        last = found[limit - 1] if len(found) > limit else None
         return ReportList(
             items=tuple(ReportSummaryResource.of(report, jobs[report.job_id]) for report in found[:limit]),
-            next_cursor=cursor_behind(Position(last.created_at, last.id)) if last else None,
+            next_cursor=next_cursor(found, limit, lambda report: Position(report.created_at, report.id)),
         )
 
     async def file(self, caller: Principal, report_id: str) -> tuple[Report, ReportFile]:

@@ -1,14 +1,13 @@
 """Keeps webhook endpoints for their owners. Postgres is all it takes; what is to be sent, the outbox has done."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from structlog.contextvars import bind_contextvars
 
 from api.auth import Principal
-from api.cursors import cursor_behind, position_of
+from api.cursors import next_cursor, position_of
 from api.errors import NotFound, TooManyEndpoints, UrlNotAllowed
 from api.outages import asking_postgres
 from api.webhook_bodies import EndpointBody, EndpointChangesBody
@@ -63,7 +62,7 @@ class WebhookKeeper:
 
     async def list(self, caller: Principal, *, cursor: str | None, limit: int) -> EndpointList:
         """A page of the caller's endpoints, or everybody's for an operator. Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         async with asking_postgres():
             found = await self._endpoints.list(
                 owner=None if caller.is_operator else caller.subject,
@@ -72,7 +71,7 @@ class WebhookKeeper:
                 limit=limit + 1,
             )
         return EndpointList(
-            items=tuple(map(EndpointResource.of, found[:limit])), next_cursor=_next_cursor(found, limit)
+            items=tuple(map(EndpointResource.of, found[:limit])), next_cursor=next_cursor(found, limit, _place_of)
         )
 
     async def get(self, caller: Principal, endpoint_id: str) -> EndpointResource:
@@ -111,12 +110,12 @@ class WebhookKeeper:
 
     async def deliveries(self, caller: Principal, endpoint_id: str, *, cursor: str | None, limit: int) -> DeliveryList:
         """A page of an endpoint's deliveries. Raises InvalidCursor."""
-        after = position_of(cursor) if cursor is not None else None
+        after = position_of(cursor)
         await self._known(caller, endpoint_id)
         async with asking_postgres():
             found = await self._deliveries.list(endpoint_id, after=after, limit=limit + 1)
         return DeliveryList(
-            items=tuple(map(DeliveryResource.of, found[:limit])), next_cursor=_next_cursor(found, limit)
+            items=tuple(map(DeliveryResource.of, found[:limit])), next_cursor=next_cursor(found, limit, _place_of)
         )
 
     async def redeliver(self, caller: Principal, endpoint_id: str, delivery_id: str) -> DeliveryResource:
@@ -150,9 +149,5 @@ def _there(found: Found | None) -> Found:
     return found
 
 
-def _next_cursor(found: Sequence[WebhookEndpoint | WebhookDelivery], limit: int) -> str | None:
-    """What continues a page of `limit`, for which one more was asked for."""
-    if len(found) <= limit:
-        return None
-    last = found[limit - 1]
-    return cursor_behind(Position(last.created_at, last.id))
+def _place_of(item: WebhookEndpoint | WebhookDelivery) -> Position:
+    return Position(item.created_at, item.id)
