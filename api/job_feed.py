@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from api.following import Following
 from api.job_resource import JobState
 from api.metrics import JOB_WATCHERS
 from api.outages import Unreachable
@@ -26,7 +27,7 @@ class WatchedJob:
 
     def __init__(self) -> None:
         self.state: JobState | None = None
-        self.followers: set[Following] = set()
+        self.followers: set[FollowingJob] = set()
         self.looking: asyncio.Task[None] | None = None
 
     def found(self, state: JobState) -> None:
@@ -36,41 +37,24 @@ class WatchedJob:
                 follower.look()
 
 
-class Following:
-    """One watcher's place: an iterator over the states of a job, of which one who is slow misses some.
-
-    It ends after the final state, or when it is closed. A `next` that is cancelled takes nothing.
-    """
+class FollowingJob(Following[JobState]):
+    """The states of a job until the final one; who is slow misses some."""
 
     def __init__(self, job: WatchedJob, leave: Callable[[], None]) -> None:
+        super().__init__(job.followers, JOB_WATCHERS, leave)
         self._job = job
-        self._leave = leave
         self._given: JobState | None = None
-        self._news = asyncio.Event()
-        self._closed = False
-        job.followers.add(self)
-        JOB_WATCHERS.inc()
 
-    async def __anext__(self) -> JobState:
-        while not self._closed and not (self._given is not None and self._given.status.is_final):
-            if self._job.state is not None and self._job.state != self._given:
-                self._given = self._job.state
-                return self._given
-            self._news.clear()
-            await self._news.wait()
-        raise StopAsyncIteration
+    @property
+    def is_complete(self) -> bool:
+        """Whether the final state was given."""
+        return self._given is not None and self._given.status.is_final
 
-    def look(self) -> None:
-        self._news.set()
-
-    def close(self) -> None:
-        """Free the place, and end the iteration wherever it is. Closing twice changes nothing."""
-        if not self._closed:
-            self._closed = True
-            self._job.followers.discard(self)
-            self._leave()
-            JOB_WATCHERS.dec()
-            self.look()
+    def take(self) -> JobState | None:
+        if self._job.state == self._given:
+            return None
+        self._given = self._job.state
+        return self._given
 
 
 class JobFeed:
@@ -84,13 +68,13 @@ class JobFeed:
         self._jobs: dict[str, WatchedJob] = {}
 
     @contextmanager
-    def follow(self, job_id: str) -> Iterator[Following]:
+    def follow(self, job_id: str) -> Iterator[FollowingJob]:
         """How the job is now, and then each change, while this is open. During an outage nothing comes."""
         job = self._jobs.get(job_id)
         if job is None:
             job = self._jobs[job_id] = WatchedJob()
             job.looking = asyncio.create_task(self._keep_looking(job_id, job))
-        following = Following(job, partial(self._forget_unfollowed, job_id, job))
+        following = FollowingJob(job, partial(self._forget_unfollowed, job_id, job))
         try:
             yield following
         finally:

@@ -10,7 +10,7 @@ from api.auth import Scope
 from api.dependencies import Caller, JobIdInPath, JobNews, Jobs
 from api.errors import NotFound
 from api.event_streams import EventStream
-from api.job_feed import Following
+from api.job_feed import FollowingJob
 from api.job_resource import JobState
 from api.metrics import JOB_WATCHERS_DROPPED
 from api.routing import GuardedRoute, problems, requires
@@ -57,7 +57,7 @@ async def watch_job(job_id: JobIdInPath, request: Request, caller: Caller, jobs:
     status = (await jobs.known(caller, job_id)).status
     if status.is_final and request.headers.get(HEADER) == status:
         return Response(status_code=204)
-    return EventStream[Following](news.follow(job_id), _event_of, caller.expires_at, JOB_WATCHERS_DROPPED)
+    return EventStream[FollowingJob](news.follow(job_id), _event_of, caller.expires_at, JOB_WATCHERS_DROPPED)
 
 
 def _event_of(state: JobState) -> bytes:

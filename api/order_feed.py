@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from api.following import Following
 from api.metrics import ORDER_WATCHERS
 from contracts.orders import FINAL_STATUSES, TimelineEntry
 from database.order_events import ListeningConnection, OrderEvents
@@ -37,7 +38,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.entries: list[TimelineEntry] = []
-        self.followers: set[Following] = set()
+        self.followers: set[FollowingTimeline] = set()
 
     @property
     def last_sequence(self) -> int:
@@ -53,51 +54,24 @@ class Timeline:
             follower.look()
 
 
-class Following:
-    """One watcher's place at a timeline: an iterator over its entries, each once and in order.
-
-    It ends after the final entry, or when it is closed. A `next` that is cancelled takes nothing: the same entry comes
-    again.
-    """
+class FollowingTimeline(Following[TimelineEntry]):
+    """The entries of a timeline behind one sequence, each once and in order, until the final one."""
 
     def __init__(self, timeline: Timeline, after: int, leave: Callable[[], None]) -> None:
+        super().__init__(timeline.followers, ORDER_WATCHERS, leave)
         self._timeline = timeline
         self._after = after
-        self._leave = leave
-        self._news = asyncio.Event()
-        self._closed = False
-        timeline.followers.add(self)
-        ORDER_WATCHERS.inc()
 
     @property
     def is_complete(self) -> bool:
         """Whether the final entry was given, or known before."""
         return ends_by(self._timeline.entries, self._after)
 
-    def __aiter__(self) -> AsyncIterator[TimelineEntry]:
-        return self
-
-    async def __anext__(self) -> TimelineEntry:
-        while not self._closed and not self.is_complete:
-            entry = self._timeline.after(self._after)
-            if entry is not None:
-                self._after = entry.sequence
-                return entry
-            self._news.clear()
-            await self._news.wait()
-        raise StopAsyncIteration
-
-    def look(self) -> None:
-        self._news.set()
-
-    def close(self) -> None:
-        """Free the place, and end the iteration wherever it is. Closing twice changes nothing."""
-        if not self._closed:
-            self._closed = True
-            self._timeline.followers.discard(self)
-            self._leave()
-            ORDER_WATCHERS.dec()
-            self.look()
+    def take(self) -> TimelineEntry | None:
+        entry = self._timeline.after(self._after)
+        if entry is not None:
+            self._after = entry.sequence
+        return entry
 
 
 class OrderFeed:
@@ -110,7 +84,7 @@ class OrderFeed:
         self._news = asyncio.Event()
 
     @contextmanager
-    def follow(self, order_id: str, after: int) -> Iterator[Following]:
+    def follow(self, order_id: str, after: int) -> Iterator[FollowingTimeline]:
         """The order's entries with a sequence above `after`, those of the past and those to come, while this is open.
 
         The order need not be in our books yet. While Postgres is away nothing comes; what was missed comes afterwards.
@@ -119,7 +93,7 @@ class OrderFeed:
         if timeline is None:
             timeline = self._timelines[order_id] = Timeline()
             self._changed(order_id)
-        following = Following(timeline, after, partial(self._forget_unfollowed, order_id))
+        following = FollowingTimeline(timeline, after, partial(self._forget_unfollowed, order_id))
         try:
             yield following
         finally:

@@ -8,13 +8,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from api.connections import Connection
 from api.event_streams import EventStream, Watchdog
 from api.metrics import ORDER_WATCHERS_DROPPED
-from api.order_feed import Following, OrderFeed
+from api.order_feed import FollowingTimeline, OrderFeed
 from contracts.orders import TimelineEntry
 
 NORMAL_CLOSURE, POLICY_VIOLATION = 1000, 1008
 
 
-class TimelineResponse(EventStream[Following]):
+class TimelineResponse(EventStream[FollowingTimeline]):
     """An order's entries above `after`, each an event whose id is its sequence; it ends after the final one."""
 
     def __init__(self, feed: OrderFeed, order_id: str, after: int, until: float) -> None:
