@@ -23,7 +23,7 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 from temporalio.service import GrpcCompression
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import stalls
 from activities.activity_log import ActivityLog
@@ -150,6 +150,8 @@ def _polling(client: Client, queue: TaskQueue) -> Worker:
         task_queue=queue.name,
         activities=queue.activities,
         workflows=queue.workflows,
+        # docs/decisions/workflow-sandbox.md
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,

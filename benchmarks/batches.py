@@ -7,10 +7,6 @@ batch's process and at the rows. Prints figures, writes JSON.
 import argparse
 import asyncio
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +17,9 @@ import httpx
 import psutil
 import uvloop
 from rich.console import Console
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import WorkflowHandle
 
+from benchmarks.running import connected, running_stack
 from contracts.ids import batch_workflow_id
 from stack.home import Home
 from stack.tokens import sign_token
@@ -31,7 +28,6 @@ ITEMS = 10_000
 LOOK_EVERY_S = 1.0
 MIB = 1024 * 1024
 RESULTS = Path(__file__).with_name("batches.json")
-FOLLOWTHROUGH = (sys.executable, "-m", "stack")
 _SIZES = """
     SELECT (SELECT count(*) FROM followthrough.jobs) AS jobs, (SELECT count(*) FROM followthrough.outbox) AS outbox,
         pg_total_relation_size('followthrough.jobs') AS jobs_bytes
@@ -79,7 +75,7 @@ async def measure(home: Path, stack: Mapping[str, Any], items: int) -> dict[str,
 
 async def histories(stack: Mapping[str, Any], batch_id: str) -> dict[str, Any]:
     """How large the runs of the batch's process were, each continued as new by the next."""
-    client = await Client.connect(stack["temporal_address"], namespace=stack["temporal_namespace"])
+    client = await connected(stack)
     handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(batch_workflow_id(batch_id))
     events, sizes = [], []
     run_id: str | None = (await handle.describe()).run_id
@@ -98,18 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=ITEMS)
     items = parser.parse_args().items
-    with tempfile.TemporaryDirectory(prefix="followthrough-bench-") as folder:
-        home = Path(folder) / "home"
-        up = subprocess.run(
-            [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", str(home)],
-            stdout=subprocess.PIPE,
-            check=True,
-            env={**os.environ, "FOLLOWTHROUGH_RATE_LIMIT_PER_SECOND": "100000"},
-        )
-        try:
-            found = uvloop.run(measure(home, json.loads(up.stdout), items))
-        finally:
-            subprocess.run([*FOLLOWTHROUGH, "down", "--home", str(home)], check=True)
+    with running_stack() as (home, stack):
+        found = uvloop.run(measure(home, stack, items))
     for name, figure in found.items():
         Console().print(f"{name.replace('_', ' ')}: {figure:,.1f}")
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import uvloop
 from temporalio import activity
-from temporalio.client import Client
-from temporalio.service import GrpcCompression
 from temporalio.worker import Worker
+
+from benchmarks.running import connected
 
 QUEUE = "floor-jobs"
 HEARTBEAT_EVERY_S = 1.0
@@ -31,9 +31,7 @@ async def sleep(seconds: int) -> None:
 async def main() -> None:
     """Work until the caller closes our standard input; print a line when ready."""
     stack = json.loads(sys.argv[1])
-    client = await Client.connect(
-        stack["temporal_address"], namespace=stack["temporal_namespace"], grpc_compression=GrpcCompression.NONE
-    )
+    client = await connected(stack)
     async with Worker(
         client,
         task_queue=QUEUE,

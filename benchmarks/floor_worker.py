@@ -8,12 +8,11 @@ from datetime import timedelta
 import asyncpg
 import httpx
 import uvloop
-from temporalio.client import Client
-from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from benchmarks.floor_activities import SCHEMA, FloorActivities
 from benchmarks.floor_workflow import FloorShipmentWorkflow, FloorWorkflow, FollowedFloorWorkflow
+from benchmarks.running import connected
 
 QUEUE = "floor"
 # Where it is quickest: with 20 or 100 it does less.
@@ -30,9 +29,7 @@ async def main() -> None:
     )
     carrier = httpx.AsyncClient(base_url=f"{stack['sandbox_url']}/carrier", headers={"Authorization": "Bearer floor"})
     activities = FloorActivities(pool, payments, carrier)
-    client = await Client.connect(
-        stack["temporal_address"], namespace=stack["temporal_namespace"], grpc_compression=GrpcCompression.NONE
-    )
+    client = await connected(stack)
     async with (
         pool,
         payments,

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -25,13 +24,13 @@ from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client, PendingActivityState
 from temporalio.common import RetryPolicy
-from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.jobs.starting import HEARTBEAT_TIMEOUT
-from benchmarks.__main__ import floor_worker, running_stack
 from benchmarks.contestants import Contestant, ThroughHttp, completed_in
 from benchmarks.floor_jobs_worker import QUEUE
-from benchmarks.measure import Loop, closed_loop, lone_orders, quiet
+from benchmarks.measure import Rounds, in_turn, lone_ones
+from benchmarks.running import connected, floor_worker, running_stack
 from stack.home import Home
 from stack.tokens import sign_token
 
@@ -126,7 +125,6 @@ async def begun(client: Client, job_id: str, attempt: int) -> None:
 
 
 async def compare(home: Path, stack: Mapping[str, Any], floor_pid: int) -> dict[str, Any]:
-    """Rounds of both in turn, so that a change of the machine's speed meets both."""
     token = sign_token(Home(home), "bench", ["jobs:write"], 3_600)
     pool = await asyncpg.create_pool(
         stack["database_url"], min_size=1, max_size=2, server_settings={"enable_seqscan": "off"}
@@ -134,21 +132,11 @@ async def compare(home: Path, stack: Mapping[str, Any], floor_pid: int) -> dict[
     client = await connected(stack)
     shared = {name: stack["processes"][name]["pid"] for name in ("postgres", "temporal")}
     ours = {**shared, "api": stack["processes"]["api"]["pid"], "worker": stack["processes"]["worker"]["pid"]}
-    contestants: list[tuple[Contestant, dict[str, int]]] = [
+    contestants: list[tuple[Contestant, Mapping[str, int]]] = [
         (BareActivities(client), {**shared, "worker": floor_pid}),
         (JobsThroughHttp(stack["api_url"], token, pool), ours),
     ]
-    loops: dict[str, list[Loop]] = {contestant.name: [] for contestant, _ in contestants}
-    lone: dict[str, list[float]] = {contestant.name: [] for contestant, _ in contestants}
-    for contestant, pids in contestants:
-        await closed_loop(contestant, WARM_UP, pids)
-    for _ in range(ROUNDS):
-        for contestant, pids in contestants:
-            await quiet(pids)
-            loops[contestant.name].append(await closed_loop(contestant, JOBS, pids))
-        for contestant, pids in contestants:
-            await quiet(pids)
-            lone[contestant.name].append(await lone_orders(contestant, LONE_JOBS))
+    found = await in_turn(contestants, Rounds(ROUNDS, WARM_UP, JOBS, LONE_JOBS))
     computing = Thumbnails(stack["api_url"], token, pool)
     image = Home(home).files / "images" / "bench"
     image.parent.mkdir(parents=True)
@@ -157,20 +145,6 @@ async def compare(home: Path, stack: Mapping[str, Any], floor_pid: int) -> dict[
     long_jobs = LongJobs(stack["api_url"], token, pool)
     recoveries = [await recovery(home, client, long_jobs) for _ in range(RECOVERIES)]
     await pool.close()
-    found = {
-        name: {
-            "jobs_per_s": statistics.median(loop.orders_per_s for loop in loops[name]),
-            "enqueue_p50_ms": statistics.median(loop.submit_p50_ms for loop in loops[name]),
-            "enqueue_p99_ms": statistics.median(loop.submit_p99_ms for loop in loops[name]),
-            "lone_job_p50_ms": statistics.median(lone[name]),
-            "cpu_ms_per_job": {
-                process: statistics.median(loop.cpu_ms[process] for loop in loops[name])
-                for process in loops[name][0].cpu_ms
-            },
-            "rounds": [loop.as_json() for loop in loops[name]],
-        }
-        for name in loops
-    }
     found["followthrough"]["lone_job_beside_computing_p50_ms"] = statistics.median(beside)
     found["followthrough"]["recovery_s"] = statistics.median(recoveries)
     return found
@@ -180,7 +154,7 @@ async def lone_beside(client: Client, computing: Thumbnails, contestant: Contest
     """Milliseconds of a lone job while another one computes, in its process; the median."""
     job_id = await computing.submit()
     await begun(client, job_id, 1)
-    median_ms = await lone_orders(contestant, LONE_JOBS)
+    median_ms = await lone_ones(contestant, LONE_JOBS)
     if await computing.completed([job_id]):
         raise RuntimeError("nothing computed beside the last of the jobs")
     await client.get_activity_handle(job_id).terminate()
@@ -202,32 +176,26 @@ async def recovery(home: Path, client: Client, long_jobs: LongJobs) -> float:
 async def floor_recovery(stack: Mapping[str, Any]) -> float:
     """The same of a bare activity, whose worker is started again at once."""
     client = await connected(stack)
-    with floor_worker(dict(stack), WORKER) as pid:
+    with floor_worker(stack, WORKER) as pid:
         job_id = await BareActivities(client).submit_long()
         await begun(client, job_id, 1)
         killed_at = time.perf_counter()
         os.kill(pid, signal.SIGKILL)
-    with floor_worker(dict(stack), WORKER):
+    with floor_worker(stack, WORKER):
         await begun(client, job_id, 2)
         took_s = time.perf_counter() - killed_at
         await client.get_activity_handle(job_id).terminate()
     return took_s
 
 
-async def connected(stack: Mapping[str, Any]) -> Client:
-    return await Client.connect(
-        stack["temporal_address"], namespace=stack["temporal_namespace"], grpc_compression=GrpcCompression.NONE
-    )
-
-
 def report(results: dict[str, Any]) -> dict[str, float]:
     """Print both side by side; returns the ratios, of ours to the floor's."""
     floor, ours = results["floor"], results["followthrough"]
     names = {
-        "jobs_per_s": "jobs/s, 100 outstanding",
-        "enqueue_p50_ms": "enqueue p50, ms",
-        "enqueue_p99_ms": "enqueue p99, ms",
-        "lone_job_p50_ms": "lone job, ms to its end, p50",
+        "per_s": "jobs/s, 100 outstanding",
+        "submit_p50_ms": "enqueue p50, ms",
+        "submit_p99_ms": "enqueue p99, ms",
+        "lone_p50_ms": "lone job, ms to its end, p50",
         "recovery_s": "kill -9 of the worker to the next attempt, s",
     }
     table = Table(title=f"jobs beside bare activities, median of {ROUNDS} rounds of {JOBS}", title_justify="left")
@@ -238,23 +206,17 @@ def report(results: dict[str, Any]) -> dict[str, float]:
         table.add_row(label, f"{floor[name]:.1f}", f"{ours[name]:.1f}", f"{ratios[name]:.2f}")
     table.add_row("lone job beside one that computes, ms", "", f"{ours['lone_job_beside_computing_p50_ms']:.1f}", "")
     for process in ("postgres", "temporal", "worker", "api"):
-        used = [contestant["cpu_ms_per_job"].get(process) for contestant in (floor, ours)]
+        used = [contestant["cpu_ms"].get(process) for contestant in (floor, ours)]
         table.add_row(f"CPU ms/job, {process}", *("" if cpu is None else f"{cpu:.1f}" for cpu in used), "")
     Console(width=110).print(table)
     return ratios
 
 
 def main() -> None:
-    # One subject asks for all of them, as quickly as it can.
-    os.environ |= {"FOLLOWTHROUGH_RATE_LIMIT_PER_SECOND": "100000", "FOLLOWTHROUGH_RATE_LIMIT_BURST": "100000"}
-    with tempfile.TemporaryDirectory(prefix="followthrough-bench-") as folder:
-        home = Path(folder) / "home"
-        with running_stack(home) as stack:
-            with floor_worker(stack, WORKER) as floor_pid:
-                results = uvloop.run(compare(home, stack, floor_pid))
-            results["floor"]["recovery_s"] = statistics.median(
-                uvloop.run(floor_recovery(stack)) for _ in range(RECOVERIES)
-            )
+    with running_stack() as (home, stack):
+        with floor_worker(stack, WORKER) as floor_pid:
+            results = uvloop.run(compare(home, stack, floor_pid))
+        results["floor"]["recovery_s"] = statistics.median(uvloop.run(floor_recovery(stack)) for _ in range(RECOVERIES))
     results["ratios"] = report(results)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     Console().print(f"written to {RESULTS}")

@@ -5,11 +5,7 @@ between. Prints a table, writes JSON.
 """
 
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,6 +31,7 @@ from benchmarks.listed_orders import (
     Landmarks,
     generate,
 )
+from benchmarks.running import running_stack
 from stack.home import Home
 from stack.tokens import sign_token
 
@@ -45,7 +42,6 @@ WARM_UP = 3
 GOAL = 1.5
 OPERATOR = "bench-operator"
 RESULTS = Path(__file__).with_name("lists.json")
-FOLLOWTHROUGH = (sys.executable, "-m", "stack")
 
 
 @dataclass(frozen=True)
@@ -193,18 +189,8 @@ def report(found: Mapping[int, Mapping[Case, Timings]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="followthrough-bench-") as folder:
-        home = Path(folder) / "home"
-        up = subprocess.run(
-            [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", str(home), "--without", "worker"],
-            stdout=subprocess.PIPE,
-            check=True,
-            env={**os.environ, "FOLLOWTHROUGH_RATE_LIMIT_PER_SECOND": "100000"},
-        )
-        try:
-            found = uvloop.run(compare(home, json.loads(up.stdout)))
-        finally:
-            subprocess.run([*FOLLOWTHROUGH, "down", "--home", str(home)], check=True)
+    with running_stack("--without", "worker") as (home, stack):
+        found = uvloop.run(compare(home, stack))
     RESULTS.write_text(json.dumps(report(found), indent=2) + "\n")
     Console().print(f"written to {RESULTS}")
 

@@ -8,7 +8,6 @@ import asyncio
 import json
 import statistics
 import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import uvloop
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from benchmarks.__main__ import running_stack
+from benchmarks.running import connected, running_stack
 from contracts.ids import new_account_id, welcome_workflow_id
 from database.accounts import AccountRepository, SignUp
 from database.engine import create_engine
@@ -54,7 +53,7 @@ async def took_s(accounts: AccountRepository, temporal: Client) -> float:
 
 
 async def measure(stack: dict[str, Any]) -> dict[str, float]:
-    temporal = await Client.connect(stack["temporal_address"], namespace=stack["temporal_namespace"])
+    temporal = await connected(stack)
     engine = create_engine(stack["database_url"], connections=1, application_name="followthrough benchmark")
     try:
         accounts = AccountRepository(engine)
@@ -66,7 +65,7 @@ async def measure(stack: dict[str, Any]) -> dict[str, float]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder) / "home") as stack:
+    with running_stack() as (_, stack):
         found = uvloop.run(measure(stack))
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     sys.stdout.write(

@@ -8,11 +8,7 @@ table, writes JSON.
 
 import asyncio
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,6 +24,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.running import down, running_stack, up
 from stack.home import Home
 from stack.tokens import sign_token
 
@@ -35,7 +32,6 @@ WATCHERS = 500
 WITHIN_S = 120.0
 POLL_S = 0.05
 RESULTS = Path(__file__).with_name("watchers.json")
-FOLLOWTHROUGH = (sys.executable, "-m", "stack")
 BODY = {
     "lines": [{"sku": "BIKE-CITY", "quantity": 1}],
     "payment_method": "pm_card_visa",
@@ -174,30 +170,12 @@ async def measure(stack: Mapping[str, Any], home: Path) -> dict[str, Figures]:
         await database.close()
 
 
-def followthrough(command: str, home: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [*FOLLOWTHROUGH, command, "--home", str(home), *arguments],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-        # As in `make bench`: under the limit of an ordinary home Temporal would mostly collect garbage.
-        env={**os.environ, "GOMEMLIMIT": "2GiB"},
-    )
-    return done.stdout
-
-
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="followthrough-bench-") as folder:
-        home = Path(folder) / "home"
-        try:
-            followthrough("up", home, "--detach", "--json")
-            followthrough("down", home)
-            with (home / "postgres" / "data" / "postgresql.conf").open("a") as configuration:
-                configuration.write("track_commit_timestamp = on\n")
-            stack = json.loads(followthrough("up", home, "--detach", "--json"))
-            found = uvloop.run(measure(stack, home))
-        finally:
-            followthrough("down", home)
+    with running_stack() as (home, _):
+        down(home)
+        with (home / "postgres" / "data" / "postgresql.conf").open("a") as configuration:
+            configuration.write("track_commit_timestamp = on\n")
+        found = uvloop.run(measure(up(home), home))
     RESULTS.write_text(json.dumps({name: asdict(figures) for name, figures in found.items()}, indent=2) + "\n")
     table = Table("", "events", "whole streams", "p50 ms", "p99 ms", "max ms", title="500 watchers, commit to client")
     for name, figures in found.items():

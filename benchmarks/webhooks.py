@@ -7,12 +7,8 @@ reaches one of the seven that are good both times. Prints a table, writes JSON.
 
 import asyncio
 import json
-import os
 import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
@@ -25,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.running import running_stack
 from contracts.webhooks import WebhookEvent
 from database.engine import create_engine
 from database.outbox import tell
@@ -41,7 +38,6 @@ ARRIVES_WITHIN_S = 90.0
 # By then the attempts that found their endpoint busy have come back, and found it gone.
 SETTLES_S = 35.0
 RESULTS = Path(__file__).with_name("webhooks.json")
-FOLLOWTHROUGH = (sys.executable, "-m", "stack")
 
 
 class Receiver:
@@ -141,23 +137,8 @@ def main() -> None:
     with closing(socket.create_server(("127.78.0.1", 0))) as free:
         port = free.getsockname()[1]
     hosts = [f"127.78.0.{number}:{port}" for number in range(1, GOOD + len(BAD) + 1)]
-    with tempfile.TemporaryDirectory() as folder:
-        home = str(Path(folder) / "home")
-        up = subprocess.run(
-            [*FOLLOWTHROUGH, "up", "--detach", "--json", "--home", home, "--without", "api"],
-            stdout=subprocess.PIPE,
-            check=True,
-            env={
-                **os.environ,
-                "FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS": ",".join(hosts),
-                # As in `make bench`: under the limit of an ordinary home Temporal would mostly collect garbage.
-                "GOMEMLIMIT": "2GiB",
-            },
-        )
-        try:
-            found = uvloop.run(compare(json.loads(up.stdout), hosts))
-        finally:
-            subprocess.run([*FOLLOWTHROUGH, "down", "--home", home], check=True)
+    with running_stack("--without", "api", FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS=",".join(hosts)) as (_, stack):
+        found = uvloop.run(compare(stack, hosts))
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     table = Table("load", "ms to a good receiver", "p50", "p99", title="1,000 deliveries to ten receivers")
     for load, figures in found.items():

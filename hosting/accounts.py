@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.account_mails import AccountMailActivities
 from activities.account_outbox import AccountOutbox
@@ -16,8 +15,7 @@ from database.accounts import AccountRepository
 from database.mails import MailRepository
 from database.orders import OrderRepository
 from hosting.mail import mailer
-from hosting.orders import STICKY_TIMEOUT
-from hosting.process import Hosted, Process, TaskQueue
+from hosting.process import STICKY_TIMEOUT, Hosted, Process, TaskQueue
 from settings import ConfirmationSettings, MailSettings
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
@@ -37,7 +35,6 @@ def host_accounts(process: Process, engine: AsyncEngine) -> Hosted:
                 activities=[AccountActivities(repository).expire_account],
                 workflows=[WelcomeWorkflow, AccountMailWorkflow],
                 options={
-                    "workflow_runner": UnsandboxedWorkflowRunner(),
                     "sticky_queue_schedule_to_start_timeout": STICKY_TIMEOUT,
                 },
             ),

@@ -2,8 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from temporalio.worker import UnsandboxedWorkflowRunner
-
 from activities.jobs.batch_starts import BatchStarts
 from activities.jobs.batches import BatchActivities
 from activities.jobs.catalogue import CatalogueJobs, Merchandiser
@@ -23,8 +21,7 @@ from database.job_runs import JobRuns
 from database.order_rows import OrderRows
 from database.reports import ReportRepository
 from hosting.mail import mailer
-from hosting.orders import STICKY_TIMEOUT
-from hosting.process import Hosted, Process, TaskQueue
+from hosting.process import STICKY_TIMEOUT, Hosted, Process, TaskQueue
 from providers.object_store import S3Access, open_object_store
 from settings import JobSettings, MailSettings, MerchandiserSettings, ObjectStoreSettings, S3Settings
 from workflows.job_batches import JobBatchWorkflow
@@ -74,7 +71,6 @@ def host_jobs(process: Process) -> Hosted:
                 activities=[batches.release_batch, batches.cancel_batch],
                 workflows=[JobBatchWorkflow],
                 options={
-                    "workflow_runner": UnsandboxedWorkflowRunner(),
                     "sticky_queue_schedule_to_start_timeout": STICKY_TIMEOUT,
                     "max_cached_workflows": BATCHES_CACHED,
                 },

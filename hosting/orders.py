@@ -1,9 +1,6 @@
 """Orders and their shipments."""
 
-from datetime import timedelta
-
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.fraud import FraudActivities
 from activities.order_retries import OrderRetries
@@ -16,15 +13,13 @@ from contracts import queues
 from database.attention import AttentionRepository
 from database.books import Books
 from database.shipments import ShipmentRepository
-from hosting.process import Activities, Hosted, Process, TaskQueue
+from hosting.process import STICKY_TIMEOUT, Activities, Hosted, Process, TaskQueue
 from providers.carrier import Carrier
 from providers.payments import PaymentProvider
 from settings import ProviderCalls, WorkerSettings
 from workflows.orders import OrderWorkflow
 from workflows.shipments import ShipmentWorkflow
 
-# After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
-STICKY_TIMEOUT = timedelta(seconds=0.3)
 # A backlog waits in Temporal, where waiting costs nothing, not here: each order under way has local activities to run
 # within its workflow task's 2 s, and too many at once would miss that, and do their work again.
 ORDERS_AT_ONCE = 20
@@ -66,8 +61,6 @@ async def host_orders(process: Process, settings: WorkerSettings, engine: AsyncE
                 activities=[*booking, *paying, *sending],
                 workflows=[OrderWorkflow],
                 options={
-                    # docs/decisions/workflow-sandbox.md
-                    "workflow_runner": UnsandboxedWorkflowRunner(),
                     "sticky_queue_schedule_to_start_timeout": STICKY_TIMEOUT,
                     "max_concurrent_workflow_tasks": ORDERS_AT_ONCE,
                 },
@@ -79,7 +72,6 @@ async def host_orders(process: Process, settings: WorkerSettings, engine: AsyncE
                 activities=[shipments.settle_shipment, shipments.report_overdue_shipment],
                 workflows=[ShipmentWorkflow],
                 options={
-                    "workflow_runner": UnsandboxedWorkflowRunner(),
                     "sticky_queue_schedule_to_start_timeout": STICKY_TIMEOUT,
                     "max_cached_workflows": SHIPMENTS_CACHED,
                 },

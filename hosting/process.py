@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -16,6 +17,9 @@ from database.engine import create_engine
 from settings import DatabaseSettings
 
 Activities = Sequence[Callable[..., Any]]
+
+# After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
+STICKY_TIMEOUT = timedelta(seconds=0.3)
 
 
 @dataclass(frozen=True)

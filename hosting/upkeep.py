@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.cleanup import CleanupActivities
 from activities.digest import DigestActivities
@@ -58,7 +57,6 @@ async def host_upkeep(process: Process, settings: WorkerSettings) -> Hosted:
                 ],
                 workflows=UPKEEP,
                 options={
-                    "workflow_runner": UnsandboxedWorkflowRunner(),
                     "max_concurrent_activities": CONNECTIONS,
                 },
             ),

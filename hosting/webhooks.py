@@ -3,7 +3,6 @@
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.carrier_events import CarrierEvents
 from activities.inbound import InboundEvents
@@ -20,8 +19,7 @@ from database.shipments import ShipmentRepository
 from database.webhook_attempts import AttemptRepository
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
-from hosting.orders import STICKY_TIMEOUT
-from hosting.process import Hosted, Process, TaskQueue
+from hosting.process import STICKY_TIMEOUT, Hosted, Process, TaskQueue
 from providers.webhook_sender import WebhookSender
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import WebhookSettings, WebhookWorkerSettings
@@ -46,7 +44,6 @@ def host_webhooks(process: Process) -> Hosted:
                 activities=[deliveries.attempt_delivery, deliveries.give_up_delivery],
                 workflows=[DeliveryWorkflow],
                 options={
-                    "workflow_runner": UnsandboxedWorkflowRunner(),
                     "sticky_queue_schedule_to_start_timeout": STICKY_TIMEOUT,
                     "max_concurrent_activities": WEBHOOKS_AT_ONCE,
                 },
