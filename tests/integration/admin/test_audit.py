@@ -12,6 +12,7 @@ import pytest
 from contracts.orders import OrderStatus
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door, new_key
 from tests.accounts import NewAccount
+from tests.bulk import BULK, dead_endpoints, started
 from tests.jobs import accepted
 from tests.letters import PATH as LETTERS
 from tests.letters import audited, poison
@@ -23,13 +24,10 @@ FOR_LONG = 1_000
 LARGE = 60_000
 ENDPOINTS = "/v1/webhook-endpoints"
 URL = "https://hooks.invalid/in/secret-path"
-# Reading is not acting, and these neither: each says why.
-NO_ACTS = {
-    "POST /v1/orders": "one's own",
-    "POST /v1/jobs": "one's own",
-    "POST /v1/jobs/batch": "one's own",
-    "POST /v1/reports": "one's own",
-}
+# Looks, and does nothing.
+READS = {"POST /v1/admin/bulk/preview"}
+# An operator's token alone does not do for these: what they make is the caller's own.
+NO_ACTS = ("POST /v1/orders", "POST /v1/jobs", "POST /v1/jobs/batch", "POST /v1/reports")
 
 
 @dataclass(frozen=True)
@@ -351,6 +349,21 @@ async def cancels_a_batch(scene: Scene) -> Did:
     return Did(did.request_id, batch["id"], None, entry["after"])
 
 
+@case("POST /v1/admin/bulk", "bulk.start")
+async def starts_a_bulk(scene: Scene) -> Did:
+    bulk = await started(scene.operator, {"subject": "nobody"}, limit=5, note=NOTE)
+    after = {"action": "retry", "filter": {"subject": "nobody"}, "per_second": 5.0, "total": 0}
+    return Did(bulk.request_id, bulk.id, None, after)
+
+
+@case("POST /v1/admin/bulk/{bulk_id}/cancel", "bulk.cancel")
+async def cancels_a_bulk(scene: Scene) -> Did:
+    endpoints = await dead_endpoints(scene.shop, 2)
+    bulk = await started(scene.operator, {"subject": endpoints[0].owner}, limit=5, per_second=0.1)
+    await bulk.until(lambda now: now["counts"]["done"] == 1)
+    return await scene.acts("POST", f"{BULK}/{bulk.id}/cancel", bulk.id, None, {"cancelled": 1})
+
+
 @case("POST /v1/accounts/{account_id}/resend", "account.resend")
 async def resends_a_link(scene: Scene) -> Did:
     account = await NewAccount.signed_up(scene.shop)
@@ -380,7 +393,7 @@ async def test_every_route_by_which_operators_act_is_walked_here(door: Door) -> 
         and any("operator" in scopes or not scopes for one in operation.get("security", []) for scopes in one.values())
     }
 
-    assert acting == CASES.keys(), "add a case, and its entry in the audit log"
+    assert acting - READS == CASES.keys(), "add a case, and its entry in the audit log"
     for route in NO_ACTS:
         method, _, path = route.partition(" ")
         [wanted] = described["paths"][path][method.lower()]["security"]
