@@ -35,7 +35,7 @@ async def test_an_operator_finds_understands_and_repairs_what_an_outage_of_the_c
     one = (await operator.get(f"/v1/orders/{orders[0].id}")).json()
     assert one["status"] == "needs_attention"
     assert one["timeline"][-1]["type"] == "needs_attention"
-    assert "ship" in one["timeline"][-1]["detail"]
+    assert "the carrier is unavailable" in one["timeline"][-1]["detail"]
     effects = await shop.ledger.effects(orders[0].id)
     assert (effects.money_kept, effects.shipments) == (product.price.amount, ())
 
