@@ -1,10 +1,11 @@
-"""The audit log grows, and that is all: by triggers for whoever owns it, and by privileges for the API and the worker."""
+"""The audit log only grows: the API and the worker lack the privileges for anything else."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from database.migrate import APP_ROLE, upgrade
 from stack.home import Home
@@ -32,12 +33,12 @@ async def app(stack: RunningStack) -> AsyncIterator["asyncpg.Connection[asyncpg.
 async def test_the_api_and_the_worker_connect_as_a_role_that_owns_nothing(
     shop: Shop, app: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
+    logins = """
+        SELECT application_name, usename FROM pg_stat_activity
+        WHERE application_name LIKE 'followthrough %' AND application_name NOT IN ('followthrough tests')
+    """
     async with shop.engine.connect() as connection:
-        roles = await connection.exec_driver_sql(
-            "SELECT DISTINCT application_name, usename FROM pg_stat_activity WHERE application_name LIKE 'followthrough %'"
-            " AND application_name <> 'followthrough tests'"
-        )
-        found = {row[0]: row[1] for row in roles}
+        found = {row.application_name: row.usename for row in await connection.execute(text(logins))}
     assert {"followthrough api", "followthrough worker", "followthrough outbox"} <= found.keys()
     assert set(found.values()) == {APP_ROLE}
     assert await app.fetchval("SELECT current_user") == APP_ROLE
@@ -92,15 +93,14 @@ async def test_they_cannot_grant_themselves_more(app: "asyncpg.Connection[asyncp
 async def test_migrating_again_gives_nothing_back(stack: RunningStack) -> None:
     """Every table is granted anew by each migration, this one a little less."""
     await asyncio.to_thread(upgrade, stack.database_url)
+    granted = """
+        SELECT string_agg(privilege_type, ',' ORDER BY privilege_type)
+        FROM information_schema.role_table_grants
+        WHERE table_schema = 'followthrough' AND table_name = $1 AND grantee = $2
+    """
     connection = await asyncpg.connect(stack.database_url)
     try:
         for table, allowed in (("audit_log", "INSERT,SELECT"), ("orders", "DELETE,INSERT,SELECT,UPDATE")):
-            granted = await connection.fetchval(
-                "SELECT string_agg(privilege_type, ',' ORDER BY privilege_type) FROM information_schema.role_table_grants"
-                " WHERE table_schema = 'followthrough' AND table_name = $1 AND grantee = $2",
-                table,
-                APP_ROLE,
-            )
-            assert granted == allowed
+            assert await connection.fetchval(granted, table, APP_ROLE) == allowed
     finally:
         await connection.close()
