@@ -145,6 +145,7 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
+    audit = AuditLog(engine)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -170,11 +171,13 @@ def _services(
         jobs=job_keeper,
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
-        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
+        schedules=ScheduleKeeper(
+            client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone), audit
+        ),
         attention=AttentionRepository(engine),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
+        dead_letters=DeadLetterKeeper(DeadLetters(engine), audit, commands),
     )
 
 
