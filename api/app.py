@@ -29,6 +29,7 @@ from api import (
     order_export,
     order_watching,
     orders,
+    queues,
     reports,
     schedules,
     shop,
@@ -65,6 +66,7 @@ RESOURCES = (
     jobs,
     reports,
     schedules,
+    queues,
     attention,
     job_watching,
     static_files,
@@ -85,7 +87,7 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                with stalls.noticed(EventLoopSettings().blocked_after_s):
+                with stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked):
                     yield
 
     app = FastAPI(
