@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 from starlette.requests import HTTPConnection
+from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
@@ -231,6 +232,10 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _codec(request: Request) -> PayloadCodec | None:
+    return _services(request).payload_codec
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -266,4 +271,5 @@ MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+Codec = Annotated[PayloadCodec | None, Depends(_codec)]
 Ready = Annotated[Readiness, Depends(_readiness)]
