@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from starlette.requests import HTTPConnection
+from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
@@ -248,6 +249,10 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _codec(request: Request) -> PayloadCodec | None:
+    return _services(request).payload_codec
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -288,4 +293,5 @@ Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+Codec = Annotated[PayloadCodec | None, Depends(_codec)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
@@ -48,6 +48,7 @@ from database.reports import ReportRepository
 from database.tallies import Tallies
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from payloads import data_converter
 from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
@@ -57,6 +58,7 @@ from settings import (
     MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
+    PayloadSettings,
     S3Settings,
     ScheduleSettings,
     TemporalSettings,
@@ -97,6 +99,7 @@ class Services:
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
     queues: QueueKeeper
+    payload_codec: PayloadCodec | None
 
 
 @asynccontextmanager
@@ -123,7 +126,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     client = await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
@@ -189,6 +192,7 @@ def _services(
         batches=BatchKeeper(BatchRepository(engine)),
         dead_letters=DeadLetterKeeper(DeadLetters(engine), audit, commands),
         queues=QueueKeeper(client),
+        payload_codec=client.data_converter.payload_codec,
     )
 
 
