@@ -162,6 +162,16 @@ async def test_the_same_key_and_body_give_the_same_batch_and_another_body_is_ref
     assert_problem(await ask_for(owner, echoes(4), key=key), 422, "idempotency_key_reused")
 
 
+async def test_without_a_key_each_request_makes_a_batch_and_a_bad_key_is_refused(owner: Caller) -> None:
+    body = {"type": "diagnostics.echo", "items": echoes(1)}
+
+    batches = [await owner.post(PATH, json=body) for _ in range(2)]
+
+    assert [answer.status_code for answer in batches] == [202, 202]
+    assert len({answer.json()["id"] for answer in batches}) == 2
+    assert_problem(await ask_for(owner, echoes(1), key="a b"), 400, "idempotency_key_invalid")
+
+
 async def test_ten_thousand_are_accepted_and_one_more_is_not(owner: Caller) -> None:
     batch = await accepted(owner, echoes(10_000))
     cancelled = (await owner.post(batch["links"]["cancel"])).json()
@@ -227,13 +237,10 @@ async def test_anothers_batch_does_not_exist_and_an_operator_sees_every_one(
     assert (await operator.post(batch["links"]["cancel"])).status_code == 200
 
 
-async def test_what_is_no_batch_is_not_found_and_a_key_is_required(owner: Caller) -> None:
+async def test_what_is_no_batch_is_not_found(owner: Caller) -> None:
     for path in (UNKNOWN, f"{PATH}/nonsense"):
         assert_problem(await owner.get(path), 404, "not_found")
         assert_problem(await owner.post(f"{path}/cancel"), 404, "not_found")
-    assert_problem(
-        await owner.post(PATH, json={"type": "diagnostics.echo", "items": [{}]}), 400, "idempotency_key_missing"
-    )
     assert_problem(await owner.get("/v1/jobs", batch="nonsense"), 422, "invalid_request")
 
 
