@@ -24,6 +24,12 @@ from database.paging import Position
 
 DESCRIBE_WITHIN_S = 1.0
 UNBEGUN = (JobStatus.SCHEDULED, JobStatus.QUEUED)
+# One that is paused between its attempts, by somebody in the Web UI, waits as all that does not run.
+RUNS = (
+    PendingActivityState.STARTED,
+    PendingActivityState.CANCEL_REQUESTED,
+    PendingActivityState.PAUSE_REQUESTED,
+)
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,7 @@ async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDeta
     failure = await description.last_failure()
     error = error_of(failure) if failure is not None else None
     next_at = description.next_attempt_schedule_time
-    if description.run_state is not PendingActivityState.SCHEDULED:
+    if description.run_state in RUNS:
         status = JobStatus.RUNNING
     elif description.attempt > 1:
         status = JobStatus.RETRYING

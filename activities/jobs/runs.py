@@ -21,7 +21,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from activities.jobs.attempts import Attempt, begins
+from activities.jobs.attempts import begins
 from contracts.job_outcomes import error_of, progress_of
 from contracts.jobs import MAX_RESULT_BYTES, Job, JobOutcome, JobProgress, JobStatus
 from database.job_runs import JobRuns
@@ -67,7 +67,7 @@ class _Inbound(ActivityInboundInterceptor):
             raise _cancelled()
         if job.attempt > number:
             raise ApplicationError("a later attempt has begun", type="superseded")
-        begins(Attempt(job, self._runs))
+        begins(job, self._runs)
         try:
             result: BaseModel = await super().execute_activity(input)
             text = written(result)

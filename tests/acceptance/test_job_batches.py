@@ -225,6 +225,20 @@ async def test_a_batch_may_have_four_mib_and_no_more(owner: Caller) -> None:
     await finished(owner, three_mib)
 
 
+async def test_an_item_may_have_256_kib_and_no_more(owner: Caller) -> None:
+    brief = {"message": "x"}
+    rest = len(json.dumps({"message": "", "fail_times": 0, "sleep_s": 0.0}, separators=(",", ":")))
+    largest = await accepted(owner, [brief, {"message": "x" * (256 * 1024 - rest)}])
+
+    problem = assert_problem(
+        await ask_for(owner, [brief, {"message": "x" * (256 * 1024 - rest + 1)}]), 413, "request_too_large"
+    )
+
+    assert [error["field"] for error in problem["errors"]] == ["items.1"]
+    assert "pass its id" in problem["detail"]
+    assert (await finished(owner, largest))["counts"] == counted(succeeded=2)
+
+
 async def test_anothers_batch_does_not_exist_and_an_operator_sees_every_one(
     door: Door, owner: Caller, operator: Caller
 ) -> None:
