@@ -7,10 +7,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.dependencies import KEY_PARAMETER, Caller, Downloads, IdempotencyKey, ReportIdInPath, Reports
+from api.dependencies import (
+    OPTIONAL_KEY_PARAMETER,
+    Caller,
+    Downloads,
+    OptionalIdempotencyKey,
+    ReportIdInPath,
+    Reports,
+)
 from api.errors import (
     IdempotencyKeyInvalid,
-    IdempotencyKeyMissing,
     IdempotencyKeyReused,
     InvalidCursor,
     InvalidRequest,
@@ -79,11 +85,16 @@ class ListQuery(BaseModel, extra="forbid"):
     "",
     status_code=202,
     response_model=ReportResource,
-    openapi_extra={"parameters": [KEY_PARAMETER | {"description": "Names the report within the token's subject."}]},
-    responses=ACCEPTED | problems(IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyKeyReused),
+    openapi_extra={
+        "parameters": [
+            OPTIONAL_KEY_PARAMETER
+            | {"description": "Names the report within the token's subject; without one, each request makes a report."}
+        ]
+    },
+    responses=ACCEPTED | problems(IdempotencyKeyInvalid, IdempotencyKeyReused),
 )
 @requires(Scope.REPORTS_WRITE)
-async def ask_for_report(body: ReportBody, key: IdempotencyKey, caller: Caller, reports: Reports) -> Response:
+async def ask_for_report(body: ReportBody, key: OptionalIdempotencyKey, caller: Caller, reports: Reports) -> Response:
     """Have a report written: of the caller's own orders, or of everybody's for an operator."""
     asked_for = await reports.accept(caller, key, body)
     headers = {"Location": asked_for.report.links.self}
