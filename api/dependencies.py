@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from starlette.requests import HTTPConnection
+from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
@@ -21,6 +22,7 @@ from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
@@ -214,6 +216,10 @@ async def _bulks(request: Request) -> BulkKeeper:
     return _services(request).bulks
 
 
+async def _queues(request: Request) -> QueueKeeper:
+    return _services(request).queues
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -258,6 +264,10 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _codec(request: Request) -> PayloadCodec | None:
+    return _services(request).payload_codec
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -297,6 +307,8 @@ Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
 CatalogueInMemory = Annotated[CatalogueCache, Depends(_catalogue_in_memory)]
 MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
+Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+Codec = Annotated[PayloadCodec | None, Depends(_codec)]
 Ready = Annotated[Readiness, Depends(_readiness)]

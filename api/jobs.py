@@ -32,7 +32,7 @@ from contracts.jobs import JobStatus
 
 
 class JobRoute(GuardedRoute):
-    """A route whose callers are told what to do with arguments that are too large."""
+    """A route whose callers are told what to do with a body that is too large."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -40,7 +40,10 @@ class JobRoute(GuardedRoute):
         async def advised(request: Request) -> Response:
             try:
                 return await handle(request)
-            except RequestTooLarge:
+            except RequestTooLarge as refusal:
+                if refusal.errors:
+                    # It says which arguments are.
+                    raise
                 raise RequestTooLarge(
                     f"A body has at most {self.max_body_bytes} bytes. Store what is larger, and pass its id."
                 ) from None
