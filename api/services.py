@@ -10,6 +10,7 @@ from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
@@ -33,6 +34,7 @@ from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
 from database.audit import AuditLog
+from database.bulk import BulkRepository
 from database.catalogue import Catalogue
 from database.dead_letters import DeadLetters
 from database.engine import create_engine
@@ -100,6 +102,7 @@ class Services:
     dead_letters: DeadLetterKeeper
     queues: QueueKeeper
     payload_codec: PayloadCodec | None
+    bulks: BulkKeeper
 
 
 @asynccontextmanager
@@ -158,7 +161,7 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
-    audit = AuditLog(engine)
+    audit, letters = AuditLog(engine), DeadLetters(engine)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -190,9 +193,10 @@ def _services(
         attention=AttentionRepository(engine),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), audit, commands),
         queues=QueueKeeper(client),
         payload_codec=client.data_converter.payload_codec,
+        dead_letters=DeadLetterKeeper(letters, audit, commands),
+        bulks=BulkKeeper(BulkRepository(engine), letters),
     )
 
 
