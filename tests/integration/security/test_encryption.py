@@ -38,7 +38,15 @@ SHIP_TO = {
     "country": "NO",
 }
 ELSEWHERE = Address(name=f"Moved{MARK}", line1=f"Hidden{MARK} 3", city=f"Lyon{MARK}", postal_code="69001", country="FR")
-WORDS = [*SHIP_TO["name"].split(), SHIP_TO["line1"], SHIP_TO["city"], SHIP_TO["postal_code"], *dict(ELSEWHERE).values()]
+WORDS = [
+    *SHIP_TO["name"].split(),
+    SHIP_TO["line1"],
+    SHIP_TO["city"],
+    SHIP_TO["postal_code"],
+    *ELSEWHERE.name.split(),
+    ELSEWHERE.line1,
+    ELSEWHERE.city,
+]
 
 
 async def client_with(stack: RunningStack, converter: DataConverter) -> Client:
@@ -86,8 +94,7 @@ async def test_nothing_of_a_customer_can_be_read_in_temporals_databases(
     assert "temporal.executions" in dumped.where(placed["id"])
     assert "temporal_visibility.executions_visibility" in dumped.where(customer.subject)
     for word in (*WORDS, email, f"grace-{MARK}", f"note{MARK}", token_in(mail), "pm_card_visa", "Lovelace"):
-        if word not in ("FR", "69001"):  # too short to stand nowhere else
-            assert dumped.where(word) == [], word
+        assert dumped.where(word) == [], word
 
 
 async def until_listed(client: Client, workflow_id: str) -> None:
@@ -117,7 +124,7 @@ async def test_every_payload_of_an_order_is_encrypted_and_an_operator_has_it_dec
     assert {bytes(payload.metadata["encoding"]) for payload in described.memo.fields.values()} == {b"binary/encrypted"}
     assert answer.status_code == 200, answer.text
     [decoded] = answer.json()["payloads"]
-    assert json.loads(base64.b64decode(decoded["data"]))["ship_to"] == SHIP_TO
+    assert json.loads(base64.b64decode(decoded["data"]))["ship_to"].items() >= SHIP_TO.items()
     assert (asked_by_customer.status_code, without_token.status_code) == (403, 401)
 
 
