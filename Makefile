@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo test up lint bench chaos
+.PHONY: setup runnable browser demo test up lint bench chaos screenshots
 
 setup: runnable browser
 
@@ -49,6 +49,10 @@ bench: runnable
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.jobs
 	@$(BIN)/python -m benchmarks.watchers
+
+# The console's pictures in docs/images.
+screenshots: setup
+	@$(BIN)/python -m tests.browser.screenshots
 
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos

@@ -7,8 +7,10 @@ from fastapi import Depends, Path, Request
 from starlette.requests import HTTPConnection
 
 from api.account_keeping import AccountKeeper
+from api.attention_feed import AttentionFeed
 from api.auth import Principal
 from api.catalogue_cache import CatalogueCache
+from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
@@ -38,6 +40,7 @@ from contracts.ids import (
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
+from database.order_figures import OrderCounts
 
 ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 # Visible ASCII.
@@ -231,6 +234,18 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _attention_feed(request: Request) -> AttentionFeed:
+    return _services(request).attention_feed
+
+
+async def _order_counts(request: Request) -> OrderCounts:
+    return _services(request).order_counts
+
+
+async def _temporal_links(request: Request) -> TemporalLinks:
+    return _services(request).temporal_links
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -266,4 +281,7 @@ MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+AttentionNews = Annotated[AttentionFeed, Depends(_attention_feed)]
+OrderFigures = Annotated[OrderCounts, Depends(_order_counts)]
+UiLinks = Annotated[TemporalLinks, Depends(_temporal_links)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -10,7 +10,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.attention_feed import AttentionFeed, NeedsAttention
+from api.attention_reading import needs_attention
 from api.catalogue_cache import CatalogueCache
+from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
@@ -39,6 +42,7 @@ from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
 from database.order_events import OrderEvents
+from database.order_figures import OrderCounts
 from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.reports import ReportRepository
@@ -89,9 +93,12 @@ class Services:
     downloads: ReportDownloads
     schedules: ScheduleKeeper
     attention: AttentionRepository
+    attention_feed: AttentionFeed
     job_feed: JobFeed
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
+    order_counts: OrderCounts
+    temporal_links: TemporalLinks
 
 
 @asynccontextmanager
@@ -145,6 +152,12 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
+    attention = AttentionRepository(engine)
+    dead_letters = DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands)
+
+    async def look_for_attention() -> NeedsAttention:
+        return await needs_attention(dead_letters, attention)
+
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -171,10 +184,13 @@ def _services(
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
         schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
-        attention=AttentionRepository(engine),
+        attention=attention,
+        attention_feed=AttentionFeed(look_for_attention),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
+        dead_letters=dead_letters,
+        order_counts=OrderCounts(engine),
+        temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
     )
 
 

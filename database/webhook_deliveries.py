@@ -81,6 +81,12 @@ class DeliveryRepository:
                 return None
             return await _insert(connection, _copy(endpoint_id, earlier.webhook_id, earlier.event_type, earlier.body))
 
+    async def find(self, delivery_id: str) -> WebhookDelivery | None:
+        query = select(*_COLUMNS).where(webhook_deliveries.c.id == delivery_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return _delivery(row) if row is not None else None
+
     async def list(self, endpoint_id: str, *, after: Position | None, limit: int) -> Sequence[WebhookDelivery]:
         """At most `limit` of an endpoint's deliveries, newest first."""
         query = newest_first(select(*_COLUMNS), webhook_deliveries, after, limit)
