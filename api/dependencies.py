@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.requests import HTTPConnection
 
 from api.account_keeping import AccountKeeper
@@ -28,6 +28,7 @@ from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
+from contracts.audit import Act
 from contracts.ids import (
     ID_PATTERN,
     is_account_id,
@@ -37,6 +38,7 @@ from contracts.ids import (
     is_job_id,
     is_report_id,
 )
+from contracts.text import Note
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
@@ -76,6 +78,16 @@ async def _caller(connection: HTTPConnection) -> Principal:
 async def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
+
+
+async def _acting(request: Request) -> Act:
+    """Behind a proxy that is named in FORWARDED_ALLOW_IPS the address is the one that this proxy tells."""
+    caller: Principal = request.state.principal
+    return Act(
+        actor=caller.subject,
+        request_id=request.state.request_id,
+        from_address=request.client.host if request.client else None,
+    )
 
 
 async def _order_id(
@@ -252,6 +264,10 @@ async def _readiness(request: Request) -> Readiness:
 
 Caller = Annotated[Principal, Depends(_caller)]
 RequestId = Annotated[str, Depends(_request_id)]
+# Of whoever calls, without a reason yet.
+Acting = Annotated[Act, Depends(_acting)]
+# DELETE has no body (RFC 9110, 9.3.5).
+NoteInQuery = Annotated[Note | None, Query(description="why an operator does this; kept in the audit log")]
 OrderIdInPath = Annotated[str, Depends(_order_id)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OptionalIdempotencyKey = Annotated[str | None, Depends(_optional_idempotency_key)]

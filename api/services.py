@@ -152,8 +152,9 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
+    audit = AuditLog(engine)
     attention = AttentionRepository(engine)
-    dead_letters = DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands)
+    dead_letters = DeadLetterKeeper(DeadLetters(engine), audit, commands)
 
     async def look_for_attention() -> NeedsAttention:
         return await needs_attention(dead_letters, attention)
@@ -183,7 +184,9 @@ def _services(
         jobs=job_keeper,
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
-        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
+        schedules=ScheduleKeeper(
+            client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone), audit
+        ),
         attention=attention,
         attention_feed=AttentionFeed(look_for_attention),
         job_feed=JobFeed(job_keeper.state_of),
