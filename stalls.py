@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,10 +19,17 @@ import structlog
 log = structlog.get_logger()
 
 
+def _say_nothing(_: float) -> None:
+    """Nobody wants to know."""
+
+
 @contextmanager
-def noticed(after_s: float) -> Iterator[None]:
-    """While this is open, log what blocks the running loop for longer than `after_s` seconds, and for how long."""
-    watch = _Watch(asyncio.get_running_loop(), after_s)
+def noticed(after_s: float, blocked: Callable[[float], None] = _say_nothing) -> Iterator[None]:
+    """While this is open, log what blocks the running loop for longer than `after_s` seconds, and for how long.
+
+    `blocked` is told the latter, in seconds, from another thread.
+    """
+    watch = _Watch(asyncio.get_running_loop(), after_s, blocked)
     watch.start()
     try:
         yield
@@ -32,12 +39,13 @@ def noticed(after_s: float) -> Iterator[None]:
 
 
 class _Watch(threading.Thread):
-    def __init__(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, after_s: float, blocked: Callable[[float], None]) -> None:
         super().__init__(name="stalls", daemon=True)
         self.stopping = threading.Event()
         self._loop = loop
         self._loop_thread = threading.get_ident()
         self._after_s = after_s
+        self._blocked = blocked
         self._sign_of_life = threading.Event()
         self._idle: FrameType | None = None
         # Whatever our log lines are to say besides.
@@ -67,7 +75,9 @@ class _Watch(threading.Thread):
             )
             while not self._sign_of_life.wait(self._after_s) and not self.stopping.is_set():
                 pass
-            log.warning("the event loop was blocked", blocked_s=round(time.monotonic() - asked_at, 3))
+            blocked_s = time.monotonic() - asked_at
+            log.warning("the event loop was blocked", blocked_s=round(blocked_s, 3))
+            self._blocked(blocked_s)
 
     def _live(self) -> None:
         self._idle = sys._getframe(1)

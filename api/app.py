@@ -36,6 +36,7 @@ from api import (
     order_export,
     order_watching,
     orders,
+    queues,
     reports,
     schedules,
     shop,
@@ -72,6 +73,7 @@ RESOURCES = (
     jobs,
     reports,
     schedules,
+    queues,
     attention,
     job_watching,
     static_files,
@@ -99,7 +101,7 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                with stalls.noticed(EventLoopSettings().blocked_after_s):
+                with stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked):
                     yield
 
     app = FastAPI(

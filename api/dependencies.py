@@ -22,6 +22,7 @@ from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
@@ -202,6 +203,10 @@ async def _dead_letters(request: Request) -> DeadLetterKeeper:
     return _services(request).dead_letters
 
 
+async def _queues(request: Request) -> QueueKeeper:
+    return _services(request).queues
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -295,6 +300,7 @@ Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
 CatalogueInMemory = Annotated[CatalogueCache, Depends(_catalogue_in_memory)]
 MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
+Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
 AttentionNews = Annotated[AttentionFeed, Depends(_attention_feed)]

@@ -19,15 +19,18 @@ from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
 from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
+from api.metrics import pools_shown
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
+from api.state_metrics import StateMetrics, shown
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
@@ -46,6 +49,7 @@ from database.order_figures import OrderCounts
 from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.reports import ReportRepository
+from database.tallies import Tallies
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
 from providers.object_store import ObjectStore, S3Access, open_object_store
@@ -97,6 +101,7 @@ class Services:
     job_feed: JobFeed
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
+    queues: QueueKeeper
     order_counts: OrderCounts
     temporal_links: TemporalLinks
 
@@ -135,7 +140,12 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     )
     try:
         async with running_feed(OrderEvents(listening)) as feed:
-            yield _services(engine, exporting, client, feed, settings)
+            services = _services(engine, exporting, client, feed, settings)
+            state = StateMetrics(Tallies(engine), DeadLetters(engine), services.queues, services.schedules)
+            pools = {"api": engine, "exports": exporting, "order events": listening}
+            with pools_shown(pools):
+                async with shown(state):
+                    yield services
     finally:
         await engine.dispose()
         await exporting.dispose()
@@ -192,6 +202,7 @@ def _services(
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
         dead_letters=dead_letters,
+        queues=QueueKeeper(client),
         order_counts=OrderCounts(engine),
         temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
     )
