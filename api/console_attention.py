@@ -13,7 +13,7 @@ from api.auth import Scope
 from api.console_deeds import ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question, Wording
 from api.console_ids import page_of
 from api.console_page import page, rendered
-from api.dependencies import Attention, AttentionNews, Caller, Letters, RequestId
+from api.dependencies import Acting, Attention, AttentionNews, Caller, Letters
 from api.errors import NotFound
 from api.event_streams import EventStream
 from api.metrics import ATTENTION_WATCHERS_DROPPED
@@ -75,16 +75,15 @@ async def treat_letter(
     caller: Caller,
     letters: Letters,
     form: Form,
-    request_id: RequestId,
+    acting: Acting,
 ) -> Response:
-    async def do(note: str) -> None:
-        act = Act(actor=caller.subject, note=note, request_id=request_id)
+    async def do(act: Act) -> None:
         if deed is LetterDeed.RETRY:
             await letters.retry(caller, letter_id, act)
         else:
             await letters.discard(letter_id, act)
 
-    return await _question(letter_id, deed).settle(session, form, do)
+    return await _question(letter_id, deed).settle(session, form, acting, do)
 
 
 class AttentionResponse(EventStream[FollowingAttention]):

@@ -11,6 +11,7 @@ from api.console_page import page
 from api.errors import NotFound, Problem, TemporarilyUnavailable
 from api.outages import Unreachable
 from api.sessions import Session
+from contracts.audit import Act
 from contracts.text import Note
 
 _NOTE = TypeAdapter(Note)
@@ -112,7 +113,7 @@ class Question:
         )
 
     async def settle(
-        self, session: Session, form: Mapping[str, str], do: Callable[[str], Awaitable[object]]
+        self, session: Session, form: Mapping[str, str], acting: Act, do: Callable[[Act], Awaitable[object]]
     ) -> Response:
         """Do it, for the reason that the form gives; or ask again, with what stood in the way. Raises NotFound."""
         errors: dict[str, str] = {}
@@ -127,7 +128,7 @@ class Question:
         if errors:
             return self.ask(session, typed=form, errors=errors, status=422)
         try:
-            await do(note)
+            await do(acting.because(note))
         except NotFound:
             raise
         except Problem as refusal:

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.console_deeds import CANCEL_JOB, JOB_DEEDS, Question
 from api.console_page import page
-from api.dependencies import Batches, BatchIdInPath, Caller, JobIdInPath, Jobs, Letters, ReportIdInPath, Reports
+from api.dependencies import Acting, Batches, BatchIdInPath, Caller, JobIdInPath, Jobs, Letters, ReportIdInPath, Reports
 from api.page_routing import Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE
+from contracts.audit import Act
 from contracts.ids import BATCH_ID
 from contracts.jobs import JobStatus
 
@@ -66,11 +67,13 @@ async def ask_to_cancel_job(session: SignedIn, job_id: JobIdInPath, caller: Call
 
 @router.post("/jobs/{job_id}/cancel")
 @requires_session(Scope.OPERATOR)
-async def cancel_job(session: SignedIn, job_id: JobIdInPath, caller: Caller, jobs: Jobs, form: Form) -> Response:
-    async def do(note: str) -> None:
-        await jobs.cancel(caller, job_id)
+async def cancel_job(
+    session: SignedIn, job_id: JobIdInPath, caller: Caller, acting: Acting, jobs: Jobs, form: Form
+) -> Response:
+    async def do(act: Act) -> None:
+        await jobs.cancel(caller, job_id, act)
 
-    return await _question(job_id).settle(session, form, do)
+    return await _question(job_id).settle(session, form, acting, do)
 
 
 @router.get("/batches/{batch_id}")

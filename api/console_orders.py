@@ -10,13 +10,14 @@ from api.console_deeds import ORDER_DEEDS, OrderDeed, Question
 from api.console_order import TemporalLinks, deeds_for, what_is_left, why_parked
 from api.console_page import page, rendered
 from api.dead_letter_keeping import DeadLetterKeeper
-from api.dependencies import Caller, Commands, Feed, Letters, OrderIdInPath, Reader, RequestId, UiLinks
+from api.dependencies import Acting, Caller, Commands, Feed, Letters, OrderIdInPath, Reader, UiLinks
 from api.order_reading import OrderReader
 from api.order_resource import OrderResource
 from api.page_routing import Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE
 from api.shop_stream import OrderPageResponse
+from contracts.audit import Act
 from contracts.orders import FINAL_STATUSES, Order, OrderStatus, TimelineEntry
 from database.orders import OrderFilter
 
@@ -93,22 +94,22 @@ async def treat_order(
     order_id: OrderIdInPath,
     deed: OrderDeed,
     caller: Caller,
+    acting: Acting,
     commands: Commands,
     form: Form,
-    request_id: RequestId,
 ) -> Response:
-    async def do(note: str) -> None:
+    async def do(act: Act) -> None:
         match deed:
             case OrderDeed.APPROVE | OrderDeed.REJECT:
-                await commands.decide(caller, order_id, approved=deed is OrderDeed.APPROVE, note=note)
+                await commands.decide(caller, order_id, approved=deed is OrderDeed.APPROVE, act=act)
             case OrderDeed.RETRY:
-                await commands.retry(caller, order_id, note=note, request_id=request_id)
+                await commands.retry(caller, order_id, act)
             case OrderDeed.RESOLVE:
-                await commands.resolve(caller, order_id, status=OrderStatus(form["status"]), note=note)
+                await commands.resolve(caller, order_id, status=OrderStatus(form["status"]), act=act)
             case OrderDeed.CANCEL:
-                await commands.cancel(caller, order_id)
+                await commands.cancel(caller, order_id, act)
 
-    return await _question(order_id, deed).settle(session, form, do)
+    return await _question(order_id, deed).settle(session, form, acting, do)
 
 
 async def _facts(order: Order, reader: OrderReader, letters: DeadLetterKeeper, links: TemporalLinks) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.console_deeds import SCHEDULE_DEEDS, Question, ScheduleDeed
 from api.console_page import page
-from api.dependencies import Caller, Letters, Schedules, UiLinks
+from api.dependencies import Acting, Letters, Schedules, UiLinks
 from api.page_routing import Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE
+from contracts.audit import Act
 
 SHOWN = 25
 PATH = f"{CONSOLE}/schedules"
@@ -53,18 +54,18 @@ async def ask_about_schedule(session: SignedIn, name: str, deed: ScheduleDeed, s
 @router.post("/{name}/{deed}")
 @requires_session(Scope.OPERATOR)
 async def treat_schedule(
-    session: SignedIn, name: str, deed: ScheduleDeed, caller: Caller, schedules: Schedules, form: Form
+    session: SignedIn, name: str, deed: ScheduleDeed, acting: Acting, schedules: Schedules, form: Form
 ) -> Response:
-    async def do(note: str) -> None:
+    async def do(act: Act) -> None:
         match deed:
             case ScheduleDeed.PAUSE:
-                await schedules.pause(name, note)
+                await schedules.pause(name, act)
             case ScheduleDeed.RESUME:
-                await schedules.resume(name, note)
+                await schedules.resume(name, act)
             case ScheduleDeed.TRIGGER:
-                await schedules.trigger(name)
+                await schedules.trigger(name, act)
 
-    return await _question(name, deed).settle(session, form, do)
+    return await _question(name, deed).settle(session, form, acting, do)
 
 
 def _question(name: str, deed: ScheduleDeed) -> Question:

@@ -8,10 +8,11 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.console_deeds import ENDPOINT_DEEDS, REDELIVER, Question
 from api.console_page import page
-from api.dependencies import Caller, DeliveryIdInPath, EndpointIdInPath, Letters, Webhooks
+from api.dependencies import Acting, Caller, DeliveryIdInPath, EndpointIdInPath, Letters, Webhooks
 from api.page_routing import Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE
+from contracts.audit import Act
 from contracts.webhooks import DisabledReason
 
 SHOWN = 25
@@ -78,14 +79,14 @@ async def ask_to_redeliver(
 @router.post("/deliveries/{delivery_id}/redeliver")
 @requires_session(Scope.OPERATOR)
 async def redeliver(
-    session: SignedIn, delivery_id: DeliveryIdInPath, caller: Caller, webhooks: Webhooks, form: Form
+    session: SignedIn, delivery_id: DeliveryIdInPath, caller: Caller, acting: Acting, webhooks: Webhooks, form: Form
 ) -> Response:
     endpoint_id = (await webhooks.delivery(caller, delivery_id)).endpoint_id
 
-    async def do(note: str) -> None:
-        await webhooks.redeliver(caller, endpoint_id, delivery_id)
+    async def do(act: Act) -> None:
+        await webhooks.redeliver(caller, endpoint_id, delivery_id, act)
 
-    return await _question(delivery_id, endpoint_id).settle(session, form, do)
+    return await _question(delivery_id, endpoint_id).settle(session, form, acting, do)
 
 
 def _question(delivery_id: str, endpoint_id: str) -> Question:
