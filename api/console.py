@@ -8,29 +8,50 @@ from starlette.responses import RedirectResponse, Response
 from api.auth import Scope
 from api.console_ids import page_of
 from api.console_page import page
+from api.console_workers import workers_of
 from api.dead_letter_bodies import Sought
-from api.dependencies import AccountIdInPath, Accounts, Attention, Caller, Letters, OrderFigures
-from api.outages import asking_postgres
+from api.dependencies import AccountIdInPath, Accounts, Caller, Counted, Letters, OrderFigures, Queues
+from api.outages import Unreachable, asking_postgres
 from api.page_routing import PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE
 from contracts.dead_letters import DeadLetterFilter
+from database.order_figures import COUNTED
+from database.tallies import COUNTED_TO
 
 SHOWN = 25
-ITEMS_COUNTED = 100
 
 router = APIRouter(prefix=CONSOLE, route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("")
 @requires_session(Scope.OPERATOR)
-async def show_overview(session: SignedIn, letters: Letters, attention: Attention, figures: OrderFigures) -> Response:
-    """How many orders there are of each status, how many come and end, and what needs attention."""
+async def show_overview(
+    session: SignedIn, letters: Letters, counted: Counted, figures: OrderFigures, queues: Queues
+) -> Response:
+    """What needs attention, how many orders come, wait and end, and whether there is somebody to do the work."""
     dead = await letters.list(DeadLetterFilter(), cursor=None, limit=1)
     async with asking_postgres():
-        items = await attention.list_open(kind=None, after=None, limit=ITEMS_COUNTED)
-        orders = await figures.now()
-    return page("overview.html", session, dead=dead, items=len(items), items_counted=ITEMS_COUNTED, orders=orders)
+        orders, jobs = await counted.orders(), await counted.jobs()
+        items = await counted.attention_items()
+        flow = await figures.now()
+    try:
+        found = (await queues.list()).items
+    except Unreachable:
+        found = None
+    return page(
+        "overview.html",
+        session,
+        dead=dead,
+        orders=orders,
+        jobs=jobs,
+        items=sum(items.values()),
+        flow=flow,
+        queues=found,
+        workers=workers_of(found or ()),
+        counted_to=COUNTED_TO,
+        flow_counted_to=COUNTED,
+    )
 
 
 @router.get("/search")

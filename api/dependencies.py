@@ -44,6 +44,7 @@ from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
 from database.order_figures import OrderCounts
+from database.tallies import Tallies
 
 ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 # Visible ASCII.
@@ -255,6 +256,10 @@ async def _attention_feed(request: Request) -> AttentionFeed:
     return _services(request).attention_feed
 
 
+async def _tallies(request: Request) -> Tallies:
+    return _services(request).tallies
+
+
 async def _order_counts(request: Request) -> OrderCounts:
     return _services(request).order_counts
 
@@ -304,6 +309,7 @@ Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
 AttentionNews = Annotated[AttentionFeed, Depends(_attention_feed)]
+Counted = Annotated[Tallies, Depends(_tallies)]
 OrderFigures = Annotated[OrderCounts, Depends(_order_counts)]
 UiLinks = Annotated[TemporalLinks, Depends(_temporal_links)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -102,6 +102,7 @@ class Services:
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
     queues: QueueKeeper
+    tallies: Tallies
     order_counts: OrderCounts
     temporal_links: TemporalLinks
 
@@ -141,7 +142,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     try:
         async with running_feed(OrderEvents(listening)) as feed:
             services = _services(engine, exporting, client, feed, settings)
-            state = StateMetrics(Tallies(engine), DeadLetters(engine), services.queues, services.schedules)
+            state = StateMetrics(services.tallies, DeadLetters(engine), services.queues, services.schedules)
             pools = {"api": engine, "exports": exporting, "order events": listening}
             with pools_shown(pools):
                 async with shown(state):
@@ -203,6 +204,7 @@ def _services(
         batches=BatchKeeper(BatchRepository(engine)),
         dead_letters=dead_letters,
         queues=QueueKeeper(client),
+        tallies=Tallies(engine),
         order_counts=OrderCounts(engine),
         temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
     )

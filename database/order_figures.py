@@ -10,12 +10,12 @@ from contracts.orders import OrderStatus
 
 COUNTED = 1_000
 WINDOW_MINUTES = 60
-# Each of these walks an index for COUNTED entries and one at most.
+# Each of these walks an index for so many entries at most.
 _ACCEPTED = text(f"""
     SELECT minutes, (
         SELECT count(*) FROM (
             SELECT FROM followthrough.orders
-            WHERE created_at > now() - make_interval(mins => wanted.minutes) LIMIT {COUNTED + 1}
+            WHERE created_at > now() - make_interval(mins => wanted.minutes) LIMIT {COUNTED}
         ) AS found
     ) AS orders
     FROM unnest(CAST(:minutes AS integer[])) AS wanted (minutes)
@@ -25,7 +25,7 @@ _ENDED = text(f"""
     FROM (
         SELECT status, failure ->> 'code' AS code FROM followthrough.orders
         WHERE phase = 'closed' AND updated_at > now() - make_interval(mins => {WINDOW_MINUTES})
-        ORDER BY updated_at DESC, id DESC LIMIT {COUNTED + 1}
+        ORDER BY updated_at DESC, id DESC LIMIT {COUNTED}
     ) AS lately
     GROUP BY status, code ORDER BY count(*) DESC, status, code
 """)  # noqa: S608 - a constant
@@ -44,7 +44,7 @@ class Ended:
 class Figures:
     """The orders accepted in the last so many minutes, and how those of the last hour ended.
 
-    A count above `COUNTED` says that there are more, not how many.
+    A count of `COUNTED` says that there may be more, not how many.
     """
 
     accepted: Mapping[int, int]
