@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from api.account_keeping import AccountKeeper
 from api.attention_feed import AttentionFeed
 from api.auth import Principal
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
 from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
@@ -34,6 +35,7 @@ from contracts.ids import (
     ID_PATTERN,
     is_account_id,
     is_batch_id,
+    is_bulk_id,
     is_delivery_id,
     is_endpoint_id,
     is_job_id,
@@ -168,6 +170,15 @@ async def _batch_id(
     return batch_id
 
 
+async def _bulk_id(
+    bulk_id: Annotated[str, Path(examples=["blk_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the bulk action's id")],
+) -> str:
+    """What is not an id names no bulk action."""
+    if not is_bulk_id(bulk_id):
+        raise NotFound
+    return bulk_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -206,6 +217,10 @@ async def _dead_letters(request: Request) -> DeadLetterKeeper:
 
 async def _queues(request: Request) -> QueueKeeper:
     return _services(request).queues
+
+
+async def _bulks(request: Request) -> BulkKeeper:
+    return _services(request).bulks
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:
@@ -296,6 +311,8 @@ JobNews = Annotated[JobFeed, Depends(_job_feed)]
 BatchIdInPath = Annotated[str, Depends(_batch_id)]
 Batches = Annotated[BatchKeeper, Depends(_batches)]
 Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
+BulkIdInPath = Annotated[str, Depends(_bulk_id)]
+Bulks = Annotated[BulkKeeper, Depends(_bulks)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]

@@ -12,6 +12,7 @@ from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 from api.account_keeping import AccountKeeper
 from api.attention_feed import AttentionFeed, NeedsAttention
 from api.attention_reading import needs_attention
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
 from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
@@ -36,6 +37,7 @@ from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
 from database.audit import AuditLog
+from database.bulk import BulkRepository
 from database.catalogue import Catalogue
 from database.dead_letters import DeadLetters
 from database.engine import create_engine
@@ -105,6 +107,7 @@ class Services:
     tallies: Tallies
     order_counts: OrderCounts
     temporal_links: TemporalLinks
+    bulks: BulkKeeper
 
 
 @asynccontextmanager
@@ -163,9 +166,9 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
-    audit = AuditLog(engine)
+    audit, letters = AuditLog(engine), DeadLetters(engine)
     attention = AttentionRepository(engine)
-    dead_letters = DeadLetterKeeper(DeadLetters(engine), audit, commands)
+    dead_letters = DeadLetterKeeper(letters, audit, commands)
 
     async def look_for_attention() -> NeedsAttention:
         return await needs_attention(dead_letters, attention)
@@ -207,6 +210,7 @@ def _services(
         tallies=Tallies(engine),
         order_counts=OrderCounts(engine),
         temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
+        bulks=BulkKeeper(BulkRepository(engine), letters),
     )
 
 

@@ -248,7 +248,7 @@ async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
 async def _locked(connection: AsyncConnection, job_id: str) -> Row[Any] | None:
     """What the job is before it is changed."""
     query: Select[Any] = select(STATUS, jobs.c.run_at, jobs.c.cancel_requested_at).where(jobs.c.id == job_id)
-    row: Row[Any] | None = (await connection.execute(query.with_for_update())).one_or_none()
+    row: Row[Any] | None = (await connection.execute(query.with_for_update(key_share=True))).one_or_none()
     return row
 
 

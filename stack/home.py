@@ -37,6 +37,7 @@ class Secrets:
     payments_webhook_secret: str
     carrier_webhook_secret: str
     session_secret: str
+    app_database_password: str
 
     @classmethod
     def random(cls) -> "Secrets":
@@ -51,6 +52,7 @@ class Secrets:
             payments_webhook_secret=f"whsec_{secrets.token_hex(32)}",
             carrier_webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
             session_secret=secrets.token_urlsafe(32),
+            app_database_password=secrets.token_urlsafe(24),
         )
 
 
@@ -66,6 +68,8 @@ class State:
     temporal_http_url: str | None = None
     temporal_ui_url: str | None = None
     database_url: str | None = None
+    app_database_url: str | None = None
+    """By the role of the API and the worker, which owns nothing; None when the caller brought a database along."""
     sandbox_url: str | None = None
     smtp_address: str | None = None
     metrics: dict[str, str] = field(default_factory=dict)

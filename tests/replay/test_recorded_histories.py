@@ -10,6 +10,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
+from workflows.bulk import BulkWorkflow
 from workflows.delivery import DeliveryWorkflow
 from workflows.job_batches import JobBatchWorkflow
 from workflows.orders import OrderWorkflow
@@ -25,6 +26,7 @@ WORKFLOWS = [
     ShipmentWorkflow,
     *UPKEEP,
     JobBatchWorkflow,
+    BulkWorkflow,
 ]
 
 ADVICE = """
