@@ -146,8 +146,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
         async with running_feed(OrderEvents(listening)) as feed:
             services = _services(engine, exporting, client, feed, settings)
             state = StateMetrics(services.tallies, DeadLetters(engine), services.queues, services.schedules)
-            pools = {"api": engine, "exports": exporting, "order events": listening}
-            with pools_shown(pools):
+            with pools_shown({"api": engine, "exports": exporting}):
                 async with shown(state):
                     yield services
     finally:
