@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from starlette.requests import HTTPConnection
+from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
 from api.attention_feed import AttentionFeed
@@ -267,6 +268,10 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _codec(request: Request) -> PayloadCodec | None:
+    return _services(request).payload_codec
+
+
 async def _attention_feed(request: Request) -> AttentionFeed:
     return _services(request).attention_feed
 
@@ -325,6 +330,7 @@ Fraud = Annotated[FraudRepository, Depends(_fraud)]
 Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+Codec = Annotated[PayloadCodec | None, Depends(_codec)]
 AttentionNews = Annotated[AttentionFeed, Depends(_attention_feed)]
 Counted = Annotated[Tallies, Depends(_tallies)]
 OrderFigures = Annotated[OrderCounts, Depends(_order_counts)]

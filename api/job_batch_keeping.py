@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from hashlib import sha256
 
 from fastapi.exceptions import RequestValidationError
 from structlog.contextvars import bind_contextvars
 
 from api.auth import Principal
 from api.errors import IdempotencyKeyReused, NotFound
+from api.idempotency import key_hash_of
 from api.job_batch_resource import FAILURES_SHOWN, BatchResource
 from api.job_bodies import JobBatchBody
 from api.job_requests import arguments_of, invalid, type_of, written
@@ -36,7 +36,7 @@ class BatchKeeper:
     def __init__(self, batches: BatchRepository) -> None:
         self._batches = batches
 
-    async def accept(self, caller: Principal, key: str, body: JobBatchBody) -> tuple[BatchResource, bool]:
+    async def accept(self, caller: Principal, key: str | None, body: JobBatchBody) -> tuple[BatchResource, bool]:
         """Accept a batch; False when its key was used before.
 
         Raises InvalidRequest, RequestValidationError or IdempotencyKeyReused.
@@ -51,7 +51,7 @@ class BatchKeeper:
             queue=body.queue or job_type.queue,
             priority=body.priority,
             items=await _checked(job_type, body),
-            key_hash=sha256(key.encode()).hexdigest(),
+            key_hash=key_hash_of(key),
             request_hash=body.request_hash,
         )
         try:

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from api.auth import Scope
 from api.bodies import AsideBody, note_of
-from api.dependencies import KEY_PARAMETER, Acting, Batches, BatchIdInPath, Caller, IdempotencyKey
-from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused, NotFound
+from api.dependencies import OPTIONAL_KEY_PARAMETER, Acting, Batches, BatchIdInPath, Caller, OptionalIdempotencyKey
+from api.errors import IdempotencyKeyInvalid, IdempotencyKeyReused, NotFound
 from api.job_batch_resource import BatchResource
 from api.job_bodies import JobBatchBody
 from api.jobs import JobRoute, keepers
@@ -39,11 +39,16 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
     "",
     status_code=202,
     response_model=BatchResource,
-    openapi_extra={"parameters": [KEY_PARAMETER | {"description": "Names the batch within the token's subject."}]},
-    responses=ACCEPTED | problems(IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyKeyReused),
+    openapi_extra={
+        "parameters": [
+            OPTIONAL_KEY_PARAMETER
+            | {"description": "Names the batch within the token's subject; without one, each request makes a batch."}
+        ]
+    },
+    responses=ACCEPTED | problems(IdempotencyKeyInvalid, IdempotencyKeyReused),
 )
 @requires(Scope.JOBS_WRITE)
-async def enqueue_batch(body: JobBatchBody, key: IdempotencyKey, caller: Caller, batches: Batches) -> Response:
+async def enqueue_batch(body: JobBatchBody, key: OptionalIdempotencyKey, caller: Caller, batches: Batches) -> Response:
     """Accept up to 10,000 jobs of one type, all or none. Repeating the request with the same key is safe."""
     batch, is_new = await batches.accept(caller, key, body)
     headers = {"Location": batch.links.self}

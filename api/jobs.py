@@ -32,7 +32,7 @@ from contracts.jobs import JobStatus
 
 
 class JobRoute(GuardedRoute):
-    """A route whose callers are told what to do with arguments that are too large."""
+    """A route whose callers are told what to do with a body that is too large."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -40,7 +40,10 @@ class JobRoute(GuardedRoute):
         async def advised(request: Request) -> Response:
             try:
                 return await handle(request)
-            except RequestTooLarge:
+            except RequestTooLarge as refusal:
+                if refusal.errors:
+                    # It says which arguments are.
+                    raise
                 raise RequestTooLarge(
                     f"A body has at most {self.max_body_bytes} bytes. Store what is larger, and pass its id."
                 ) from None
@@ -72,7 +75,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 class ListQuery(BaseModel, extra="forbid"):
     """How to narrow and page a list."""
 
-    type: str | None = Field(default=None, max_length=100, description="only jobs of this type")
+    type: str | None = Field(default=None, max_length=100, pattern=r"^[^\x00]*$", description="only jobs of this type")
     status: JobStatus | None = Field(default=None, description="only jobs with this status")
     batch: str | None = Field(default=None, pattern=BATCH_ID, description="only jobs of this batch")
     cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the page before")

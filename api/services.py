@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
@@ -54,6 +54,7 @@ from database.reports import ReportRepository
 from database.tallies import Tallies
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from payloads import data_converter
 from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
@@ -63,6 +64,7 @@ from settings import (
     MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
+    PayloadSettings,
     S3Settings,
     ScheduleSettings,
     TemporalSettings,
@@ -104,6 +106,7 @@ class Services:
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
     queues: QueueKeeper
+    payload_codec: PayloadCodec | None
     tallies: Tallies
     order_counts: OrderCounts
     temporal_links: TemporalLinks
@@ -134,7 +137,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     client = await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
@@ -204,6 +207,7 @@ def _services(
         attention_feed=AttentionFeed(look_for_attention),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
+        payload_codec=client.data_converter.payload_codec,
         dead_letters=dead_letters,
         queues=QueueKeeper(client),
         tallies=Tallies(engine),

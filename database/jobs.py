@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Update, case, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.audit import Act, AuditAction
-from contracts.jobs import DEFAULT_PRIORITY, Job, JobStatus, JobSummary
+from contracts.jobs import DEFAULT_PRIORITY, MAX_ARGUMENTS_BYTES, Job, JobStatus, JobSummary
 from contracts.outbox import OutboxKind
 from database.audit import record
 from database.job_events import told
@@ -33,9 +33,16 @@ class KeyReused(Exception):
     """This subject used the idempotency key with another request before."""
 
 
+class ArgumentsTooLarge(ValueError):
+    """No job may have such: Temporal would not take it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """A job to be; its arguments are JSON. Neither `delay_s` nor `run_at` means at once."""
+    """A job to be; its arguments are JSON. Neither `delay_s` nor `run_at` means at once.
+
+    Raises ArgumentsTooLarge.
+    """
 
     id: str
     type: str
@@ -46,6 +53,10 @@ class NewJob:
     unique_key: str | None = None
     delay_s: float | None = None
     run_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.arguments.encode()) > MAX_ARGUMENTS_BYTES:
+            raise ArgumentsTooLarge(f"a job's arguments have at most {MAX_ARGUMENTS_BYTES} bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +100,16 @@ class JobRepository:
                         .values(job_id=live.id)
                     )
                     return AcceptedJob(live, is_new=False, replayed=False)
+
+    async def release_key(self, wanted: WantedJob, job_id: str) -> None:
+        """Have the idempotency key free again that `accept` had just given to a job, which turned out to be over."""
+        release = delete(job_keys).where(
+            job_keys.c.subject == wanted.subject,
+            job_keys.c.key_hash == wanted.key_hash,
+            job_keys.c.job_id == job_id,
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(release)
 
     async def _claim(self, connection: AsyncConnection, wanted: WantedJob) -> bool:
         """Take the idempotency key for this job, if it is free."""

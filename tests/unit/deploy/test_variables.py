@@ -19,6 +19,7 @@ from settings import (
     MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
+    PayloadSettings,
     RetentionSettings,
     S3Settings,
     ScheduleSettings,
@@ -33,10 +34,11 @@ Services = dict[str, dict[str, Any]]
 Environments = dict[str, dict[str, str]]
 
 READ_BY: dict[str, list[type[BaseSettings]]] = {
-    "migrate": [DatabaseSettings, TemporalSettings, ScheduleSettings],
+    "migrate": [DatabaseSettings, TemporalSettings, PayloadSettings, ScheduleSettings],
     "api": [
         DatabaseSettings,
         TemporalSettings,
+        PayloadSettings,
         ConfirmationSettings,
         SessionSettings,
         OrderSettings,
@@ -51,6 +53,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
     "worker": [
         DatabaseSettings,
         TemporalSettings,
+        PayloadSettings,
         ConfirmationSettings,
         WorkerSettings,
         EventLoopSettings,
@@ -65,7 +68,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         MerchandiserSettings,
     ],
 }
-SECRET = re.compile(r"PASSWORD|PWD|SECRET|TOKEN|_KEY$|DATABASE_URL")
+SECRET = re.compile(r"PASSWORD|PWD|SECRET|(?<!PASS_ACCESS_)TOKEN|_KEYS?$|DATABASE_URL")
 REQUIRED_REFERENCE = re.compile(r"\$\{(\w+):\?([^}]+)\}")
 REFERENCE = re.compile(r"\$\{(\w+)")
 # What Compose itself reads from the file of variables.
