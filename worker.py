@@ -13,7 +13,6 @@ import structlog
 import uvloop
 from temporalio.client import Client
 from temporalio.common import MetricMeter
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -34,13 +33,15 @@ from activities.outbox_relay import OutboxRelay
 from contracts import queues
 from database.outbox import Outbox
 from hosting.accounts import host_accounts
+from hosting.bulk import host_bulk
 from hosting.jobs import host_jobs
 from hosting.orders import host_orders
 from hosting.process import Process, TaskQueue, handlers, task_queues
 from hosting.upkeep import host_upkeep
 from hosting.webhooks import host_inbound_events, host_webhooks
 from logs import configure_logging
-from settings import EventLoopSettings, TemporalSettings, WorkerSettings
+from payloads import data_converter
+from settings import EventLoopSettings, PayloadSettings, TemporalSettings, WorkerSettings
 
 HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
 GRACEFUL_SHUTDOWN = timedelta(seconds=10)
@@ -112,7 +113,7 @@ async def _connect(runtime: Runtime) -> Client:
     return await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         # Our messages are a few kilobytes: compressing them takes both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
         runtime=runtime,
@@ -137,6 +138,7 @@ async def workers(
             host_inbound_events(process, engine),
             host_accounts(process, engine),
             host_jobs(process),
+            host_bulk(process, engine),
             await host_upkeep(process, settings),
         ]
         # Of its own, too: rows that hang keep their connections.

@@ -16,7 +16,9 @@ from api import (
     accounts,
     admin_orders,
     attention,
+    bulk,
     catalogue,
+    codec,
     confirm_page,
     dead_letters,
     fraud,
@@ -43,6 +45,7 @@ from api.keys import SigningKeys
 from api.limits import RateLimiter
 from api.middleware.gate import Gate
 from api.middleware.requests import DOCS_PATH, RequestMiddleware
+from api.middleware.web_ui import WebUiAccess
 from api.openapi import describe
 from api.problem_pages import answer_to
 from api.services import open_services
@@ -56,6 +59,7 @@ RESOURCES = (
     order_watching,
     admin_orders,
     dead_letters,
+    bulk,
     catalogue,
     fraud,
     accounts,
@@ -69,6 +73,7 @@ RESOURCES = (
     queues,
     attention,
     job_watching,
+    codec,
     static_files,
     shop_sign_in,
     shop,
@@ -99,7 +104,15 @@ def create_app() -> FastAPI:
     limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
     sign_ups = RateLimiter(per_second=settings.sign_ups_per_minute / 60, burst=settings.sign_ups_per_minute)
     # The last one added is the outermost.
-    app.add_middleware(Gate, verifier=verifier, sessions=sessions, limiter=limiter, sign_ups=sign_ups)
+    app.add_middleware(
+        Gate,
+        verifier=verifier,
+        sessions=sessions,
+        limiter=limiter,
+        sign_ups=sign_ups,
+        web_ui_origins=settings.web_ui_origins,
+    )
+    app.add_middleware(WebUiAccess, origins=settings.web_ui_origins)
     app.add_middleware(RequestMiddleware)
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
@@ -33,6 +34,7 @@ from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
 from database.audit import AuditLog
+from database.bulk import BulkRepository
 from database.catalogue import Catalogue
 from database.dead_letters import DeadLetters
 from database.engine import create_engine
@@ -48,6 +50,7 @@ from database.reports import ReportRepository
 from database.tallies import Tallies
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from payloads import data_converter
 from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
@@ -57,6 +60,7 @@ from settings import (
     MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
+    PayloadSettings,
     S3Settings,
     ScheduleSettings,
     TemporalSettings,
@@ -97,6 +101,8 @@ class Services:
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
     queues: QueueKeeper
+    payload_codec: PayloadCodec | None
+    bulks: BulkKeeper
 
 
 @asynccontextmanager
@@ -123,7 +129,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     client = await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
@@ -154,6 +160,7 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
+    audit, letters = AuditLog(engine), DeadLetters(engine)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -179,12 +186,16 @@ def _services(
         jobs=job_keeper,
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
-        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
+        schedules=ScheduleKeeper(
+            client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone), audit
+        ),
         attention=AttentionRepository(engine),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
         queues=QueueKeeper(client),
+        payload_codec=client.data_converter.payload_codec,
+        dead_letters=DeadLetterKeeper(letters, audit, commands),
+        bulks=BulkKeeper(BulkRepository(engine), letters),
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import typer
 from pydantic import ValidationError
 
-from stack.environment import HOME_MARK, PORT_VARIABLES, joined_to
+from stack.environment import HOME_MARK, PORT_VARIABLES, as_owner, joined_to
 from stack.errors import StackError
 from stack.home import Home
 from stack.ports import PortReservations
@@ -53,7 +53,9 @@ def worker(home: Home, queues: Collection[str]) -> None:
 
 def migrate(home: Home, *, sample_goods: bool) -> None:
     """Prepare the database and Temporal, and with `sample_goods` put something on sale where nothing is."""
+    owner = as_owner(home.state(), os.environ) if home.exists else {}
     with _joined(home):
+        os.environ.update(owner)
         from stack.migration import migrate as bring_up_to_date
         from stack.sample_goods import stock_an_empty_catalogue
 

@@ -21,9 +21,8 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from activities.jobs.attempts import Attempt, begins
-from activities.metrics import UNSEEN, WorkerMetrics
-from activities.metrics import Attempt as CountedAttempt
+from activities.jobs.attempts import begins
+from activities.metrics import UNSEEN, Attempt, WorkerMetrics
 from contracts.job_outcomes import error_of, progress_of
 from contracts.jobs import MAX_RESULT_BYTES, Job, JobOutcome, JobProgress, JobStatus
 from database.job_runs import JobRuns
@@ -71,11 +70,11 @@ class _Inbound(ActivityInboundInterceptor):
             raise _cancelled()
         if job.attempt > number:
             raise ApplicationError("a later attempt has begun", type="superseded")
-        begins(Attempt(job, self._runs))
+        begins(job, self._runs)
         with self._metrics.job_attempt(job.type) as counted:
             return await self._attempt(number, input, counted)
 
-    async def _attempt(self, number: int, input: ExecuteActivityInput, counted: CountedAttempt) -> BaseModel:  # noqa: A002
+    async def _attempt(self, number: int, input: ExecuteActivityInput, counted: Attempt) -> BaseModel:  # noqa: A002
         try:
             result: BaseModel = await super().execute_activity(input)
             text = written(result)
