@@ -19,6 +19,7 @@ from contracts.attention import AttentionItem, AttentionKind
 from contracts.dead_letters import DeadLetterFilter, DeadLetterKind
 from contracts.orders import OrderStatus
 from database.attention import AttentionRepository
+from database.audit import AuditLog
 from database.dead_letters import DeadLetters
 from database.engine import create_engine
 from database.tallies import Tallies
@@ -80,7 +81,8 @@ async def letters(engine: AsyncEngine) -> AsyncIterator[None]:
 
 def state_of(engine: AsyncEngine, client: Client) -> StateMetrics:
     declared = schedules(digest_at=time(8), digest_zone="UTC")
-    return StateMetrics(Tallies(engine), DeadLetters(engine), QueueKeeper(client), ScheduleKeeper(client, declared))
+    keeper = ScheduleKeeper(client, declared, AuditLog(engine))
+    return StateMetrics(Tallies(engine), DeadLetters(engine), QueueKeeper(client), keeper)
 
 
 async def read(state: StateMetrics, source: str) -> Mapping[str, Mapping[str, float]]:
