@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.client import POLL_S, PRICES, WITHIN_S, Caller, Door
 from tests.jobs import echo, until
-from tests.monitoring import Query, Shown, queries
+from tests.monitoring import RUNBOOKS, Query, Shown, queries
 from tests.stack_session import RunningStack
 from tests.webhooks import answer, hook
 
@@ -79,6 +79,24 @@ async def test_names_are_as_prometheus_wants_them_and_say_what_they_are(shown: S
         assert re.fullmatch(r"[a-z][a-z_]*", name), name
         assert not re.search(r"_(ms|milliseconds|minutes|hours|count|s)$", name), name
         assert said, name
+
+
+async def test_the_guide_lists_each_metric_with_its_labels(shown: Shown) -> None:
+    table = RUNBOOKS.read_text().partition("| of ")[2].partition("\n\n")[0]
+    told: dict[str, set[str]] = {}
+    for row in table.splitlines()[2:]:
+        shared = re.search(r"each `\{(.*?)\}`", row)
+        for name, labels in re.findall(r"`([a-z_]+)(?:\{([a-z,]+)\})?`", row):
+            told[f"followthrough_{name}"] = set(filter(None, (labels or (shared[1] if shared else "")).split(",")))
+    # What it says of beside the table.
+    told["followthrough_state_reads_total"] = {"source", "outcome"}
+
+    found: dict[str, set[str]] = {}
+    for name in shown.names:
+        if name.startswith("followthrough_"):
+            family = re.sub(r"_(bucket|sum|count)$", "", name)
+            found.setdefault(family, set()).update(shown.of(name).keys() - {"le"})
+    assert found == told
 
 
 async def test_a_scrape_is_bounded(stack: RunningStack, shown: Shown) -> None:
