@@ -63,6 +63,12 @@ async def test_alerts_and_dashboard_ask_for_what_there_is(shown: Shown, query: Q
             assert value in shown.of(name)[label] | {"/readyz"}, f"{name}: {label} is never {value}"
 
 
+async def test_every_pool_of_both_processes_is_shown(shown: Shown) -> None:
+    pools = {"api", "exports", "worker", "outbox", "webhooks", "jobs", "reports", "upkeep"}
+    assert shown.of("followthrough_database_connections_used")["pool"] == pools
+    assert shown.of("followthrough_database_connections_limit")["pool"] == pools
+
+
 async def test_no_label_names_an_order_a_customer_or_an_item(shown: Shown) -> None:
     for name in shown.names:
         for label, values in shown.of(name).items():
