@@ -193,6 +193,20 @@ class Home:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def claimed(self, what: str) -> Iterator[bool]:
+        """Have what only one process of this home may have at a time. False when another one has it."""
+        descriptor = os.open(self.path / f"{what}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        try:
+            yield is_ours
+        finally:
+            os.close(descriptor)
+
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file at once, so that a reader sees the old or the new one; only its owner may read it."""
