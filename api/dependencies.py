@@ -216,12 +216,12 @@ async def _dead_letters(request: Request) -> DeadLetterKeeper:
     return _services(request).dead_letters
 
 
-async def _bulks(request: Request) -> BulkKeeper:
-    return _services(request).bulks
-
-
 async def _queues(request: Request) -> QueueKeeper:
     return _services(request).queues
+
+
+async def _bulks(request: Request) -> BulkKeeper:
+    return _services(request).bulks
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:

@@ -165,12 +165,6 @@ class DeadLetters:
         async with self._engine.connect() as connection:
             return await _counts(connection, wanted)
 
-    async def oldest(self, wanted: DeadLetterFilter, limit: int) -> Sequence[DeadLetter]:
-        """Those that a bulk action would take first."""
-        query = oldest_first(wanted).limit(limit)
-        async with self._engine.connect() as connection:
-            return [DeadLetter.model_validate(row._mapping) for row in await connection.execute(query)]
-
     async def tally(self, at_most: int) -> Mapping[DeadLetterKind, int]:
         """How many there are of each kind, counted no further than this."""
         counts = [
@@ -179,6 +173,12 @@ class DeadLetters:
         ]
         async with self._engine.connect() as connection:
             return {DeadLetterKind(kind): count for kind, count in await connection.execute(union_all(*counts))}
+
+    async def oldest(self, wanted: DeadLetterFilter, limit: int) -> Sequence[DeadLetter]:
+        """Those that a bulk action would take first."""
+        query = oldest_first(wanted).limit(limit)
+        async with self._engine.connect() as connection:
+            return [DeadLetter.model_validate(row._mapping) for row in await connection.execute(query)]
 
     async def retry(self, letter_id: str, kind: DeadLetterKind, act: Act) -> None:
         """Have something tried again. Not for orders, which their workflows take back: see `Refused`.

@@ -50,18 +50,18 @@ def supervised(home: Home, state: State, environment: Mapping[str, str]) -> dict
     return {**_completed(environment, home, state), **ports, HOME_MARK: str(home.path)}
 
 
-def as_owner(state: State, environment: Mapping[str, str]) -> dict[str, str]:
-    """What `migrate` needs besides: the role that owns the tables. The API and the worker have one that does not."""
-    if DATABASE_URL in environment or state.database_url is None:
-        return {}
-    return {DATABASE_URL: state.database_url}
-
-
 def web_ui_origins(url: str) -> str:
     """What browsers call the origin of the Web UI at this URL; on this machine it goes by two names."""
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     return f"{origin},http://localhost:{parts.port}" if parts.hostname == LOOPBACK else origin
+
+
+def as_owner(state: State, environment: Mapping[str, str]) -> dict[str, str]:
+    """What `migrate` needs besides: the role that owns the tables. The API and the worker have one that does not."""
+    if DATABASE_URL in environment or state.database_url is None:
+        return {}
+    return {DATABASE_URL: state.database_url}
 
 
 def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict[str, str]:
