@@ -20,7 +20,8 @@ from starlette.responses import Response
 from api.auth import Principal, Scope
 from api.errors import Forbidden
 
-# Where sessions count. Nothing in /v1 looks at one: no form of another site can reach it.
+# Where sessions count, besides the codec server (api/middleware/gate.py). Nothing in /v1 looks at one: no form of
+# another site can reach it.
 PAGES = "/shop"
 MAX_AGE_S = 3_600
 ALGORITHM = "HS256"
