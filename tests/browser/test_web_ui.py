@@ -27,7 +27,8 @@ async def test_who_is_signed_in_as_an_operator_can_read_an_order_in_the_web_ui(
     async with looking(browser, stack.api_url, DESKTOP) as nobody:
         page = await nobody.page.context.new_page()
         asked = await codec_answer(page, shown)
-        await expect(page.get_by_text("Codec Server could not connect").first).to_be_visible()
+        await expect(page.get_by_text("Codec Server could not connect").first).to_be_attached()
+        await expect(page.get_by_role("heading", name="Input")).to_be_visible()
         await expect(page.get_by_text(street)).to_have_count(0)
     assert asked == 401
 
