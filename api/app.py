@@ -16,9 +16,18 @@ from api import (
     accounts,
     admin_orders,
     attention,
+    bulk,
     catalogue,
     codec,
     confirm_page,
+    console,
+    console_attention,
+    console_bulk,
+    console_jobs,
+    console_orders,
+    console_schedules,
+    console_sign_in,
+    console_webhooks,
     dead_letters,
     fraud,
     health,
@@ -30,6 +39,7 @@ from api import (
     order_export,
     order_watching,
     orders,
+    queues,
     reports,
     schedules,
     shop,
@@ -57,6 +67,7 @@ RESOURCES = (
     order_watching,
     admin_orders,
     dead_letters,
+    bulk,
     catalogue,
     fraud,
     accounts,
@@ -67,12 +78,21 @@ RESOURCES = (
     jobs,
     reports,
     schedules,
+    queues,
     attention,
     job_watching,
     codec,
     static_files,
     shop_sign_in,
     shop,
+    console_sign_in,
+    console,
+    console_attention,
+    console_bulk,
+    console_orders,
+    console_jobs,
+    console_webhooks,
+    console_schedules,
     health,
 )
 
@@ -88,7 +108,7 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                with stalls.noticed(EventLoopSettings().blocked_after_s):
+                with stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked):
                     yield
 
     app = FastAPI(

@@ -15,6 +15,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from payloads import EncryptionCodec, data_converter
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
+from workflows.bulk import BulkWorkflow
 from workflows.delivery import DeliveryWorkflow
 from workflows.job_batches import JobBatchWorkflow
 from workflows.orders import OrderWorkflow
@@ -30,6 +31,7 @@ WORKFLOWS = [
     ShipmentWorkflow,
     *UPKEEP,
     JobBatchWorkflow,
+    BulkWorkflow,
 ]
 
 KEYS = {"new": b"n" * 32, "old": b"o" * 32}
