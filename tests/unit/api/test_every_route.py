@@ -10,20 +10,21 @@ from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 
 from api.routing import Access
-from tests.unit.api.conftest import Sign, client_of, running_app
+from api.sessions import is_page
+from tests.unit.api.conftest import Sign, running_app
 from tests.unit.api.test_routes import OF_ONES_OWN, OPEN_PATHS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 # For these one needs no token.
 OPEN = OPEN_PATHS | {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
-ANYBODY = re.compile(r"/shop/(sign-in|sign-out|static/.*)")
+ANYBODY = re.compile(r"/(shop|console)/(sign-in|sign-out|static/.*)")
 
 
 @pytest.fixture(scope="module")
-async def http(jwks: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def app(jwks: Path) -> AsyncIterator[FastAPI]:
     """Nobody is held up here by calling often."""
-    async with running_app(jwks, FOLLOWTHROUGH_RATE_LIMIT_BURST="100000") as app, client_of(app) as client:
-        yield client
+    async with running_app(jwks, FOLLOWTHROUGH_RATE_LIMIT_BURST="100000") as created:
+        yield created
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, Access | None, set[str]]]:
@@ -51,7 +52,7 @@ async def test_no_route_but_the_open_ones_answers_without_a_token_or_its_scope(
             where, called = f"{method} {path}", filled_in(path)
             nobody = await http.request(method, called)
             scopeless = await http.request(method, called, headers={"Authorization": f"Bearer {sign('')}"})
-            if path.startswith("/shop"):
+            if is_page(path):
                 # A page looks at sessions alone, and asks one to sign in.
                 assert {nobody.status_code, scopeless.status_code} <= {303, 401, 403}, where
                 continue
