@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo test up lint bench chaos alerts screenshots
+.PHONY: setup runnable browser demo audit test up lint bench chaos alerts screenshots
 
 setup: runnable browser
 
@@ -31,6 +31,9 @@ $(STAMP):
 
 demo: runnable
 	@$(BIN)/followthrough demo
+
+audit: runnable
+	@tools/audit.sh
 
 # Most of its time a test waits for others. Two stacks at once are what two processors have room for.
 test: setup
