@@ -60,6 +60,10 @@ class _Pools(Collector):
     def __init__(self, engines: Mapping[str, AsyncEngine]) -> None:
         self._engines = engines
 
+    def describe(self) -> tuple[Metric, ...]:
+        """Nothing: an application that starts while another one stops in the same process is no mistake."""
+        return ()
+
     def collect(self) -> Iterator[Metric]:
         used = GaugeMetricFamily(
             "followthrough_database_connections_used", "Connections handed out by a pool", labels=["pool"]
