@@ -24,8 +24,8 @@ FOR_LONG = 1_000
 LARGE = 60_000
 ENDPOINTS = "/v1/webhook-endpoints"
 URL = "https://hooks.invalid/in/secret-path"
-# Looks, and does nothing.
-READS = {"POST /v1/admin/bulk/preview"}
+# These look, or translate, and change nothing.
+READS = {"POST /v1/admin/bulk/preview", "POST /codec/decode", "POST /codec/encode"}
 # An operator's token alone does not do for these: what they make is the caller's own.
 NO_ACTS = ("POST /v1/orders", "POST /v1/jobs", "POST /v1/jobs/batch", "POST /v1/reports")
 
