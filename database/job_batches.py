@@ -116,7 +116,7 @@ class BatchRepository:
         ended = [row.last for row in groups]
         return BatchProgress(
             counts=counts,
-            finished_at=max(ended) if all(status.is_final for status in counts) else None,
+            finished_at=max(ended) if ended and all(status.is_final for status in counts) else None,
             failed=tuple(
                 FailedItem(id=row.id, item=row.batch_item, status=row.status, error=row.last_error) for row in rows
             ),
