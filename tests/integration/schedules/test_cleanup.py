@@ -112,7 +112,7 @@ async def test_jobs_long_over_go_with_all_of_their_keys(shop: Shop) -> None:
 async def test_a_batch_goes_together_with_its_jobs_once_all_of_them_are_long_over(shop: Shop) -> None:
     subject = f"cleaned-{uuid4().hex}"
     old, lately = KEPT + timedelta(days=1), KEPT - timedelta(days=1)
-    batches = [over, another, lives, lately_over] = [batch(subject, old) for _ in range(4)]
+    batches = [*_, lives, lately_over] = [batch(subject, old) for _ in range(4)]
     first = [job(subject, old) for _ in batches]
     second = [job(subject, old), job(subject, old), job(subject, None, created=old), job(subject, lately, created=old)]
     await insert(shop, job_batches, *batches)
