@@ -139,6 +139,14 @@ class BatchRepository:
             if asked:
                 await connection.execute(insert(outbox), asked)
 
+    async def holding_back(self) -> Sequence[str]:
+        """The batches with jobs held back, but those whose process the outbox has yet to start."""
+        holds = select(jobs.c.id).where(jobs.c.batch_id == job_batches.c.id, _LIVE, jobs.c.held).exists()
+        unstarted = select(outbox.c.id).where(outbox.c.aggregate == "batch/" + job_batches.c.id).exists()
+        query = select(job_batches.c.id).where(job_batches.c.cancel_requested_at.is_(None), holds, ~unstarted)
+        async with self._engine.connect() as connection:
+            return (await connection.scalars(query.order_by(job_batches.c.id))).all()
+
     async def release(self, batch_id: str, window: int) -> BatchTurn:
         """Let go as many jobs as there is room for, so that `window` of them have not ended."""
         async with self._engine.begin() as connection:
