@@ -16,8 +16,18 @@ from api import (
     accounts,
     admin_orders,
     attention,
+    bulk,
     catalogue,
+    codec,
     confirm_page,
+    console,
+    console_attention,
+    console_bulk,
+    console_jobs,
+    console_orders,
+    console_schedules,
+    console_sign_in,
+    console_webhooks,
     dead_letters,
     fraud,
     health,
@@ -29,6 +39,7 @@ from api import (
     order_export,
     order_watching,
     orders,
+    queues,
     reports,
     schedules,
     shop,
@@ -42,6 +53,7 @@ from api.keys import SigningKeys
 from api.limits import RateLimiter
 from api.middleware.gate import Gate
 from api.middleware.requests import DOCS_PATH, RequestMiddleware
+from api.middleware.web_ui import WebUiAccess
 from api.openapi import describe
 from api.problem_pages import answer_to
 from api.services import open_services
@@ -55,6 +67,7 @@ RESOURCES = (
     order_watching,
     admin_orders,
     dead_letters,
+    bulk,
     catalogue,
     fraud,
     accounts,
@@ -65,11 +78,21 @@ RESOURCES = (
     jobs,
     reports,
     schedules,
+    queues,
     attention,
     job_watching,
+    codec,
     static_files,
     shop_sign_in,
     shop,
+    console_sign_in,
+    console,
+    console_attention,
+    console_bulk,
+    console_orders,
+    console_jobs,
+    console_webhooks,
+    console_schedules,
     health,
 )
 
@@ -85,7 +108,7 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                with stalls.noticed(EventLoopSettings().blocked_after_s):
+                with stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked):
                     yield
 
     app = FastAPI(
@@ -97,7 +120,15 @@ def create_app() -> FastAPI:
     limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
     sign_ups = RateLimiter(per_second=settings.sign_ups_per_minute / 60, burst=settings.sign_ups_per_minute)
     # The last one added is the outermost.
-    app.add_middleware(Gate, verifier=verifier, sessions=sessions, limiter=limiter, sign_ups=sign_ups)
+    app.add_middleware(
+        Gate,
+        verifier=verifier,
+        sessions=sessions,
+        limiter=limiter,
+        sign_ups=sign_ups,
+        web_ui_origins=settings.web_ui_origins,
+    )
+    app.add_middleware(WebUiAccess, origins=settings.web_ui_origins)
     app.add_middleware(RequestMiddleware)
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)

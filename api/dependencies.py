@@ -3,12 +3,16 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.requests import HTTPConnection
+from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
+from api.attention_feed import AttentionFeed
 from api.auth import Principal
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
+from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
@@ -20,24 +24,30 @@ from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
+from contracts.audit import Act
 from contracts.ids import (
     ID_PATTERN,
     is_account_id,
     is_batch_id,
+    is_bulk_id,
     is_delivery_id,
     is_endpoint_id,
     is_job_id,
     is_report_id,
 )
+from contracts.text import Note
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
+from database.order_figures import OrderCounts
+from database.tallies import Tallies
 
 ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 # Visible ASCII.
@@ -73,6 +83,16 @@ async def _caller(connection: HTTPConnection) -> Principal:
 async def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
+
+
+async def _acting(request: Request) -> Act:
+    """Behind a proxy that is named in FORWARDED_ALLOW_IPS the address is the one that this proxy tells."""
+    caller: Principal = request.state.principal
+    return Act(
+        actor=caller.subject,
+        request_id=request.state.request_id,
+        from_address=request.client.host if request.client else None,
+    )
 
 
 async def _order_id(
@@ -151,6 +171,15 @@ async def _batch_id(
     return batch_id
 
 
+async def _bulk_id(
+    bulk_id: Annotated[str, Path(examples=["blk_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the bulk action's id")],
+) -> str:
+    """What is not an id names no bulk action."""
+    if not is_bulk_id(bulk_id):
+        raise NotFound
+    return bulk_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -185,6 +214,14 @@ async def _batches(request: Request) -> BatchKeeper:
 
 async def _dead_letters(request: Request) -> DeadLetterKeeper:
     return _services(request).dead_letters
+
+
+async def _queues(request: Request) -> QueueKeeper:
+    return _services(request).queues
+
+
+async def _bulks(request: Request) -> BulkKeeper:
+    return _services(request).bulks
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:
@@ -231,12 +268,36 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _codec(request: Request) -> PayloadCodec | None:
+    return _services(request).payload_codec
+
+
+async def _attention_feed(request: Request) -> AttentionFeed:
+    return _services(request).attention_feed
+
+
+async def _tallies(request: Request) -> Tallies:
+    return _services(request).tallies
+
+
+async def _order_counts(request: Request) -> OrderCounts:
+    return _services(request).order_counts
+
+
+async def _temporal_links(request: Request) -> TemporalLinks:
+    return _services(request).temporal_links
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
 
 Caller = Annotated[Principal, Depends(_caller)]
 RequestId = Annotated[str, Depends(_request_id)]
+# Of whoever calls, without a reason yet.
+Acting = Annotated[Act, Depends(_acting)]
+# DELETE has no body (RFC 9110, 9.3.5).
+NoteInQuery = Annotated[Note | None, Query(description="why an operator does this; kept in the audit log")]
 OrderIdInPath = Annotated[str, Depends(_order_id)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OptionalIdempotencyKey = Annotated[str | None, Depends(_optional_idempotency_key)]
@@ -255,6 +316,8 @@ JobNews = Annotated[JobFeed, Depends(_job_feed)]
 BatchIdInPath = Annotated[str, Depends(_batch_id)]
 Batches = Annotated[BatchKeeper, Depends(_batches)]
 Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
+BulkIdInPath = Annotated[str, Depends(_bulk_id)]
+Bulks = Annotated[BulkKeeper, Depends(_bulks)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]
@@ -264,6 +327,12 @@ Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
 CatalogueInMemory = Annotated[CatalogueCache, Depends(_catalogue_in_memory)]
 MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
+Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+Codec = Annotated[PayloadCodec | None, Depends(_codec)]
+AttentionNews = Annotated[AttentionFeed, Depends(_attention_feed)]
+Counted = Annotated[Tallies, Depends(_tallies)]
+OrderFigures = Annotated[OrderCounts, Depends(_order_counts)]
+UiLinks = Annotated[TemporalLinks, Depends(_temporal_links)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -203,6 +203,10 @@ class ReportNotReady(Problem):
     status, code, title = 409, ErrorCode.REPORT_NOT_READY, "The report has no file"
 
 
+class PreconditionFailed(Problem):
+    status, code, title = 412, ErrorCode.PRECONDITION_FAILED, "The file is another one"
+
+
 class RangeNotSatisfiable(Problem):
     status, code, title = 416, ErrorCode.RANGE_NOT_SATISFIABLE, "The file has no such bytes"
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.dependencies import OPTIONAL_KEY_PARAMETER, Batches, BatchIdInPath, Caller, OptionalIdempotencyKey
+from api.bodies import AsideBody, note_of
+from api.dependencies import OPTIONAL_KEY_PARAMETER, Acting, Batches, BatchIdInPath, Caller, OptionalIdempotencyKey
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyReused, NotFound
 from api.job_batch_resource import BatchResource
 from api.job_bodies import JobBatchBody
@@ -65,6 +66,8 @@ async def get_batch(batch_id: BatchIdInPath, caller: Caller, batches: Batches) -
 
 @router.post("/{batch_id}/cancel", response_model=BatchResource, responses=problems(NotFound))
 @keepers
-async def cancel_batch(batch_id: BatchIdInPath, caller: Caller, batches: Batches) -> Response:
+async def cancel_batch(
+    batch_id: BatchIdInPath, caller: Caller, acting: Acting, batches: Batches, body: AsideBody | None = None
+) -> Response:
     """Cancel what has not ended: at once what does not run; what runs is told, and stops when it can."""
-    return answer(await batches.cancel(caller, batch_id))
+    return answer(await batches.cancel(caller, batch_id, acting.because(note_of(body))))

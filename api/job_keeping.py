@@ -15,6 +15,7 @@ from api.job_bodies import JobBody, RescheduleBody
 from api.job_requests import arguments_of, type_of, written
 from api.job_resource import JobList, JobResource, JobState, JobSummaryResource, LiveDetails
 from api.outages import Unreachable, asking_postgres, asking_temporal
+from contracts.audit import Act
 from contracts.ids import new_job_id
 from contracts.job_outcomes import error_of, outcome_of, progress_of
 from contracts.jobs import Job, JobStatus
@@ -44,7 +45,8 @@ class AskedForJob:
 class JobKeeper:
     """Accepts, shows, cancels and reschedules jobs.
 
-    Every method raises Unreachable, and those that take a job's id NotFound, also for somebody else's.
+    Every method raises Unreachable, and those that take a job's id NotFound, also for somebody else's. What an operator
+    does to somebody else's is in the audit log (`act`).
     """
 
     def __init__(self, jobs: JobRepository, runs: JobRuns, temporal: Client) -> None:
@@ -114,21 +116,26 @@ class JobKeeper:
             next_cursor=next_cursor(found, limit, lambda job: Position(job.created_at, job.id)),
         )
 
-    async def cancel(self, caller: Principal, job_id: str) -> JobResource:
+    async def cancel(self, caller: Principal, job_id: str, act: Act) -> JobResource:
         """End a job at once while nothing of it runs, else ask it to stop. Raises JobOver, not for a cancelled one."""
         known = await self.known(caller, job_id)
         async with asking_postgres():
-            cancelled = await self._jobs.cancel(job_id)
+            cancelled = await self._jobs.cancel(job_id, act if caller.acts_for(known.subject) else None)
             known = cancelled or await self._jobs.find(job_id) or known
         if cancelled is None and known.status is not JobStatus.CANCELLED:
             raise JobOver(f"It is {known.status} already.")
         return await self._now(known)
 
-    async def reschedule(self, caller: Principal, job_id: str, body: RescheduleBody) -> JobResource:
+    async def reschedule(self, caller: Principal, job_id: str, body: RescheduleBody, act: Act) -> JobResource:
         """Have a job that waits for its time begin at another. Raises JobOver or JobBegan."""
-        await self.known(caller, job_id)
+        known = await self.known(caller, job_id)
         async with asking_postgres():
-            rescheduled = await self._jobs.reschedule(job_id, delay_s=body.delay_s, run_at=body.run_at)
+            rescheduled = await self._jobs.reschedule(
+                job_id,
+                delay_s=body.delay_s,
+                run_at=body.run_at,
+                act=act if caller.acts_for(known.subject) else None,
+            )
         if rescheduled is not None:
             return JobResource.now(rescheduled)
         status = (await self.known(caller, job_id)).status

@@ -6,30 +6,38 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.attention_feed import AttentionFeed, NeedsAttention
+from api.attention_reading import needs_attention
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
+from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
 from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
+from api.metrics import pools_shown
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
+from api.state_metrics import StateMetrics, shown
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
 from database.audit import AuditLog
+from database.bulk import BulkRepository
 from database.catalogue import Catalogue
 from database.dead_letters import DeadLetters
 from database.engine import create_engine
@@ -39,11 +47,14 @@ from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
 from database.order_events import OrderEvents
+from database.order_figures import OrderCounts
 from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.reports import ReportRepository
+from database.tallies import Tallies
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from payloads import data_converter
 from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
@@ -53,6 +64,7 @@ from settings import (
     MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
+    PayloadSettings,
     S3Settings,
     ScheduleSettings,
     TemporalSettings,
@@ -89,9 +101,16 @@ class Services:
     downloads: ReportDownloads
     schedules: ScheduleKeeper
     attention: AttentionRepository
+    attention_feed: AttentionFeed
     job_feed: JobFeed
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
+    queues: QueueKeeper
+    payload_codec: PayloadCodec | None
+    tallies: Tallies
+    order_counts: OrderCounts
+    temporal_links: TemporalLinks
+    bulks: BulkKeeper
 
 
 @asynccontextmanager
@@ -118,7 +137,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     client = await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
@@ -128,7 +147,11 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     )
     try:
         async with running_feed(OrderEvents(listening)) as feed:
-            yield _services(engine, exporting, client, feed, settings)
+            services = _services(engine, exporting, client, feed, settings)
+            state = StateMetrics(services.tallies, DeadLetters(engine), services.queues, services.schedules)
+            with pools_shown({"api": engine, "exports": exporting}):
+                async with shown(state):
+                    yield services
     finally:
         await engine.dispose()
         await exporting.dispose()
@@ -145,6 +168,13 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
+    audit, letters = AuditLog(engine), DeadLetters(engine)
+    attention = AttentionRepository(engine)
+    dead_letters = DeadLetterKeeper(letters, audit, commands)
+
+    async def look_for_attention() -> NeedsAttention:
+        return await needs_attention(dead_letters, attention)
+
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -170,11 +200,20 @@ def _services(
         jobs=job_keeper,
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
-        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
-        attention=AttentionRepository(engine),
+        schedules=ScheduleKeeper(
+            client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone), audit
+        ),
+        attention=attention,
+        attention_feed=AttentionFeed(look_for_attention),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
+        payload_codec=client.data_converter.payload_codec,
+        dead_letters=dead_letters,
+        queues=QueueKeeper(client),
+        tallies=Tallies(engine),
+        order_counts=OrderCounts(engine),
+        temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
+        bulks=BulkKeeper(BulkRepository(engine), letters),
     )
 
 

@@ -25,6 +25,7 @@ class OutboxKind(StrEnum):
     JOB_RETRIED = "job_retried"
     JOB_PUT_OFF = "job_put_off"
     BATCH_ACCEPTED = "batch_accepted"
+    BULK_ACCEPTED = "bulk_accepted"
     MAIL_RETRIED = "mail_retried"
     ORDER_RETRIED = "order_retried"
 

@@ -16,6 +16,6 @@ FOR_JOBS = (JOBS, JOBS_BULK)
 REPORTS = "reports"
 # For jobs that run in processes of their own, on the machines that have processors to spare.
 CPU = "cpu"
-# The processes of batches; their jobs go where jobs go.
+# The processes of batches, whose jobs go where jobs go, and of what operators do in bulk.
 BATCHES = "batches"
 ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, BATCHES, *FOR_JOBS, REPORTS, CPU)

@@ -11,6 +11,15 @@ from sqlalchemy.schema import CreateSchema
 from database.engine import create_engine
 from database.tables import SCHEMA
 
+# Where there is a role of this name that owns nothing, it is what the API and the worker connect as.
+APP_ROLE = "followthrough_app"
+# The audit log can be read and added to, and the role can neither grant itself more nor switch triggers off.
+_GRANTS = (
+    f"GRANT USAGE ON SCHEMA {SCHEMA} TO {APP_ROLE}",
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {APP_ROLE}",
+    f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {SCHEMA} TO {APP_ROLE}",
+    f"REVOKE UPDATE, DELETE ON {SCHEMA}.audit_log FROM {APP_ROLE}",
+)
 # Any fixed number: whoever migrates holds this lock, so that two at once run one after the other.
 _MIGRATION_LOCK = 7_061_911_453
 
@@ -29,6 +38,10 @@ async def _upgrade(database_url: str) -> None:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             await connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             await connection.run_sync(_run_migrations)
+            app = text("SELECT 1 FROM pg_roles WHERE rolname = :role AND rolname <> current_user")
+            if await connection.scalar(app, {"role": APP_ROLE}):
+                for grant in _GRANTS:
+                    await connection.execute(text(grant))
     finally:
         await engine.dispose()
 

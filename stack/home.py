@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ PROCESS_NAMES = ("postgres", "temporal", "temporal-ui", "sandbox", "worker", "ap
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 PASSABLE_FOLDER = 0o711
+PAYLOAD_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Secrets:
     payments_webhook_secret: str
     carrier_webhook_secret: str
     session_secret: str
+    app_database_password: str
+    payload_keys: str = ""
+    """As FOLLOWTHROUGH_PAYLOAD_KEYS has them; empty until encryption is switched on."""
 
     @classmethod
     def random(cls) -> "Secrets":
@@ -51,6 +55,7 @@ class Secrets:
             payments_webhook_secret=f"whsec_{secrets.token_hex(32)}",
             carrier_webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
             session_secret=secrets.token_urlsafe(32),
+            app_database_password=secrets.token_urlsafe(24),
         )
 
 
@@ -66,6 +71,8 @@ class State:
     temporal_http_url: str | None = None
     temporal_ui_url: str | None = None
     database_url: str | None = None
+    app_database_url: str | None = None
+    """By the role of the API and the worker, which owns nothing; None when the caller brought a database along."""
     sandbox_url: str | None = None
     smtp_address: str | None = None
     metrics: dict[str, str] = field(default_factory=dict)
@@ -146,6 +153,14 @@ class Home:
             write_private(self._secrets, json.dumps(complete, indent=2))
         return Secrets(**complete)
 
+    def encrypt_payloads(self) -> None:
+        """Switch the encryption of payloads on: for good, since what it has written has to stay readable."""
+        kept = self.secrets()
+        if not kept.payload_keys:
+            key = base64.b64encode(secrets.token_bytes(PAYLOAD_KEY_BYTES)).decode()
+            fresh = replace(kept, payload_keys=f"home-{secrets.token_hex(4)}={key}")
+            write_private(self._secrets, json.dumps(asdict(fresh), indent=2))
+
     def existing_id(self) -> str | None:
         """The id of a home that is there; None when there is none."""
         try:
@@ -175,6 +190,20 @@ class Home:
                 else:
                     yield True
                     return
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def claimed(self, what: str) -> Iterator[bool]:
+        """Have what only one process of this home may have at a time. False when another one has it."""
+        descriptor = os.open(self.path / f"{what}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        try:
+            yield is_ours
         finally:
             os.close(descriptor)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import asyncpg
 
 from stack import own_processes
-from stack.environment import HOME_MARK, supervised
+from stack.environment import ENCRYPT_PAYLOADS, HOME_MARK, PAYLOAD_KEYS, as_owner, supervised
 from stack.errors import StackError
 from stack.home import Home
 from stack.machine import MB, require
@@ -95,9 +95,12 @@ class Stack:
         absent = absent_processes(self.environment, self.without)
         lay_out(self.state, self.environment, absent, self.held)
         ensure_signing_key(self.home)
+        if self.environment.get(ENCRYPT_PAYLOADS, "").lower() in ("true", "1"):
+            self.home.encrypt_payloads()
         postgres = None if "postgres" in absent else Postgres.of(self.home, self.state.ports["postgres"])
         if self.state.database_url is None and postgres is not None:
             self.state.database_url = postgres.database_url
+            self.state.app_database_url = postgres.app_database_url
         self._enter("starting")
         try:
             await self._start_parts(postgres)
@@ -136,7 +139,13 @@ class Stack:
             port=self.state.ports["temporal_ui"],
             temporal_address=str(self.state.temporal_address),
             namespace=str(self.state.temporal_namespace),
+            codec_url=self._codec_url(),
         )
+
+    def _codec_url(self) -> str | None:
+        """Where the Web UI has encrypted payloads decrypted: by our API, for operators who are signed in there."""
+        encrypts = PAYLOAD_KEYS in supervised(self.home, self.state, self.environment)
+        return f"{self.state.api_url}/codec" if encrypts and self.state.api_url is not None else None
 
     async def _start_postgres(self, postgres: Postgres) -> None:
         await postgres.initialize()
@@ -155,7 +164,7 @@ class Stack:
         code = await run_to_end(
             own_processes.command("migrate", self.home)
             + ([] if "postgres" in self.state.absent else ["--sample-goods"]),
-            environment=supervised(self.home, self.state, self.environment),
+            environment=supervised(self.home, self.state, self.environment) | as_owner(self.state, self.environment),
             folder=self.home.path,
             log=log_path,
         )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.acceptance.client import ADA, Caller, Door, assert_problem, new_key
@@ -276,6 +277,31 @@ async def test_who_has_the_file_already_is_told_so(buyer: Caller, report: dict[s
         assert answer.headers["etag"] == etag
     for other in ('"another"', report["sha256"], ""):
         assert (await download(buyer, report, **{"If-None-Match": other})).status_code == 200
+
+
+async def test_who_wants_another_file_gets_nothing_of_this_one(buyer: Caller, report: dict[str, Any]) -> None:
+    etag, asked = f'"{report["sha256"]}"', {"Range": "bytes=0-9"}
+
+    for wanted in (etag, f'"another", {etag}', "*"):
+        assert (await download(buyer, report, **asked, **{"If-Match": wanted})).status_code == 206
+    for other in ('"another"', f"W/{etag}", report["sha256"]):
+        answer = await download(buyer, report, **asked, **{"If-Match": other, "If-None-Match": etag})
+        assert_problem(answer, 412, "precondition_failed")
+
+
+async def test_what_a_download_would_be_can_be_asked_first(buyer: Caller, report: dict[str, Any], door: Door) -> None:
+    path, got = report["links"]["download"], (await download(buyer, report)).headers
+
+    async def head(caller: Caller, **headers: str) -> httpx.Response:
+        return await door.http.head(path, headers={**caller.headers, **headers})
+
+    whole = await head(buyer, Range="bytes=0-9")
+    assert (whole.status_code, whole.content) == (200, b"")
+    for name in ("content-length", "content-type", "content-disposition", "accept-ranges", "etag"):
+        assert whole.headers[name] == got[name]
+    assert (await head(buyer, **{"If-None-Match": got["etag"]})).status_code == 304
+    assert (await head(buyer, **{"If-Match": '"another"'})).status_code == 412
+    assert (await head(door.customer(*SCOPES))).status_code == 404
 
 
 async def test_anothers_report_does_not_exist_and_an_operator_sees_every_one(

@@ -12,7 +12,8 @@ from tests.acceptance.client import ADA, TEE, Caller
 from tests.acceptance.visitor import token_of
 
 WITHIN_MS = 20_000
-COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Colours = Literal["light", "dark"]
+COLOURS: tuple[Colours, ...] = ("light", "dark")
 GRAVE = {"serious", "critical"}
 # What a policy forbids is told to the page that tried it, too.
 REPORT_VIOLATIONS = """
@@ -74,15 +75,15 @@ class Person:
     async def press(self, button: str) -> None:
         await self.page.get_by_role("button", name=button).click()
 
-    async def sign_in(self, customer: Caller) -> Self:
-        await self.open("/shop/sign-in")
-        return await self.paste(token_of(customer))
+    async def sign_in(self, caller: Caller, area: str = "/shop") -> Self:
+        await self.open(f"{area}/sign-in")
+        return await self.paste(token_of(caller))
 
     async def paste(self, token: str) -> Self:
         """Sign in on the page that asks for it."""
         await self.field("Access token").fill(token)
         await self.press("Sign in")
-        await self.page.wait_for_url(lambda url: "/shop/sign-in" not in url)
+        await self.page.wait_for_url(lambda url: "/sign-in" not in url)
         return self
 
     async def fill_in(
@@ -121,10 +122,10 @@ class Person:
         width: int = await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return max(0, width)
 
-    async def barriers(self) -> list[str]:
-        """What axe-core finds grave about this page, by day and by night."""
+    async def barriers(self, *colour_schemes: Colours) -> list[str]:
+        """What axe-core finds grave about this page, in these colours, or by day and by night."""
         found = []
-        for colours in COLOURS:
+        for colours in colour_schemes or COLOURS:
             await self.page.emulate_media(color_scheme=colours)
             found += (await Axe().run(self.page)).response["violations"]
         return [
