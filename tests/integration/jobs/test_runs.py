@@ -21,7 +21,7 @@ from contracts.text import MAX_MESSAGE
 from database.tables import jobs, outbox
 from tests.acceptance.client import POLL_S, WITHIN_S, Door
 from tests.integration.jobs.benches import Bench
-from tests.jobs import read
+from tests.jobs import read, until
 from tests.shop import Shop
 
 CANCEL_WITHIN_S = 5.0
@@ -43,6 +43,24 @@ async def test_a_blocking_job_runs_in_a_thread_and_a_cancel_reaches_it(bench: Be
 
     assert time.monotonic() - asked_at < CANCEL_WITHIN_S
     assert job.progress == JobProgress(done=1, total=2, note="hello")
+
+
+async def test_a_job_that_fails_over_being_told_to_stop_is_cancelled(bench: Bench, door: Door) -> None:
+    async def breaks(arguments: EchoArguments) -> EchoResult:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ApplicationError("it broke while it tidied up", type="broken") from None
+        raise AssertionError(arguments)
+
+    job_id = await bench.row()
+    async with bench.running(breaks):
+        handle = await bench.start(job_id)
+        await bench.until(job_id, JobStatus.RUNNING)
+        await handle.cancel(reason="asked for over the API")
+        job = await until(door.operator(), {"id": job_id}, "cancelled")
+
+    assert job["last_error"] == {"code": "broken", "message": "it broke while it tidied up"}
 
 
 async def test_a_job_that_never_beats_outlives_its_heartbeat_timeout(bench: Bench) -> None:
