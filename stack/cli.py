@@ -139,6 +139,9 @@ def worker(
 def migrate(
     home: HomeOption = DEFAULT_HOME,
     sample_goods: Annotated[bool, typer.Option(help="Put sample goods into an empty catalogue.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail and say what is missing, if anything is.")
+    ] = False,
 ) -> None:
     """Bring the database's tables, and Temporal's namespace, search attributes and schedules, up to date.
 
@@ -146,7 +149,10 @@ def migrate(
     """
     from stack import run
 
-    run.migrate(Home(home), sample_goods=sample_goods)
+    if check:
+        run.check_migrated(Home(home))
+    else:
+        run.migrate(Home(home), sample_goods=sample_goods)
 
 
 @app.command()

@@ -63,6 +63,15 @@ def migrate(home: Home, *, sample_goods: bool) -> None:
             stock_an_empty_catalogue()
 
 
+def check_migrated(home: Home) -> None:
+    """Raise StackError with all that `migrate` would have to do, if there is anything."""
+    with _joined(home):
+        from stack.migration import missing
+
+        if found := missing():
+            raise StackError("; ".join(found), remedy="run `followthrough migrate`")
+
+
 @contextmanager
 def _joined(home: Home, *own_ports: str) -> Iterator[None]:
     """Complete the environment, and tell what is missing from it in words."""
