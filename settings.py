@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from email.utils import parseaddr
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Zones that change their clocks do so every year, at the same hour.
@@ -83,6 +84,9 @@ class ApiSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     api_metrics_port: int = Field(default=9101, ge=0, le=65_535)
     api_database_connections: PositiveInt = 10
+    api_drain_s: NonNegativeFloat = Field(
+        default=0.0, description="how long a process that is told to stop says so on /readyz before it takes no more"
+    )
     jwks_url: str = Field(description="https://..., or file:///... in development: the keys that sign our tokens")
     jwt_issuer: str = "followthrough"
     jwt_audience: str = "followthrough-api"
@@ -148,6 +152,9 @@ class WorkerSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(default=9102, ge=0, le=65_535)
     worker_database_connections: PositiveInt = 10
+    worker_drain_s: PositiveFloat = Field(
+        default=10.0, description="how long a worker that is told to stop lets its activities finish"
+    )
     provider_calls: ProviderCalls = ProviderCalls.LOCAL_FIRST
     provider_timeout_s: PositiveFloat = Field(default=5.0, description="a provider silent for longer is given up on")
     settling_window_s: PositiveFloat = Field(
@@ -157,6 +164,18 @@ class WorkerSettings(BaseSettings):
     payments_api_key: SecretStr
     carrier_url: str
     carrier_api_key: SecretStr
+
+
+class DeploymentSettings(BaseSettings):
+    """Which version of the workers this is, where several run side by side."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore", env_ignore_empty=True)
+
+    worker_versioning: bool = Field(default=False, description="Temporal sends each version the workflows that are its")
+    deployment_name: str = Field(default="followthrough", pattern=r"^[\w-]{1,100}$")
+    build_id: str = Field(
+        default_factory=lambda: version("followthrough"), pattern=r"^[\w.-]{1,100}$", description="of this very code"
+    )
 
 
 class JobSettings(BaseSettings):

@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 import uvloop
 from temporalio.client import Client
-from temporalio.common import MetricMeter
+from temporalio.common import MetricMeter, WorkerDeploymentVersion
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import (
     LogForwardingConfig,
@@ -23,7 +23,7 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 from temporalio.service import GrpcCompression
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 import stalls
 from activities.activity_log import ActivityLog
@@ -39,10 +39,9 @@ from hosting.process import Process, TaskQueue, handlers, task_queues
 from hosting.upkeep import host_upkeep
 from hosting.webhooks import host_inbound_events, host_webhooks
 from logs import configure_logging
-from settings import EventLoopSettings, TemporalSettings, WorkerSettings
+from settings import DeploymentSettings, EventLoopSettings, TemporalSettings, WorkerSettings
 
 HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
-GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
 # In glibc's malloc.h.
@@ -131,10 +130,11 @@ async def workers(
             await host_upkeep(process, settings),
         ]
         # Of its own, too: rows that hang keep their connections.
+        deployment = _deployment(DeploymentSettings())
         relay = OutboxRelay(Outbox(process.engine("outbox", RELAY_CONNECTIONS)), handlers(hosted), meter)
         for queue in task_queues(hosted):
             if queue.name in polled:
-                await running.enter_async_context(_polling(client, queue))
+                await running.enter_async_context(_polling(client, queue, settings, deployment))
         if queues.ORDERS not in polled:
             yield process.run(_wait_for_ever())
             return
@@ -144,7 +144,17 @@ async def workers(
         yield process.run(relay.run())
 
 
-def _polling(client: Client, queue: TaskQueue) -> Worker:
+def _deployment(settings: DeploymentSettings) -> WorkerDeploymentConfig | None:
+    """Which version of the workers this is; None where there are no versions."""
+    if not settings.worker_versioning:
+        return None
+    version = WorkerDeploymentVersion(deployment_name=settings.deployment_name, build_id=settings.build_id)
+    return WorkerDeploymentConfig(version=version, use_worker_versioning=True)
+
+
+def _polling(
+    client: Client, queue: TaskQueue, settings: WorkerSettings, deployment: WorkerDeploymentConfig | None
+) -> Worker:
     return Worker(
         client,
         task_queue=queue.name,
@@ -154,7 +164,8 @@ def _polling(client: Client, queue: TaskQueue) -> Worker:
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        deployment_config=None if queue.name in queues.UNVERSIONED else deployment,
+        graceful_shutdown_timeout=timedelta(seconds=settings.worker_drain_s),
         **{**queue.options, "interceptors": [*INTERCEPTORS, *queue.options.get("interceptors", ())]},
     )
 

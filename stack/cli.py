@@ -5,17 +5,15 @@ import os
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stack import deploy_cli
+from stack.cli_options import DEFAULT_HOME, HomeOption, JsonOption
 from stack.errors import StackError
 from stack.home import Home
 
-HomeOption = Annotated[Path, typer.Option("--home", help="The folder of the stack's data, logs and state.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_HOME = Path(".followthrough")
 DEFAULT_TTL = "12h"
 TTL_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -25,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(deploy_cli.app, name="deploy")
 
 
 class Part(StrEnum):

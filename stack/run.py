@@ -15,7 +15,7 @@ from stack.ports import PortReservations
 
 def api(home: Home) -> None:
     """Serve the API until told to stop."""
-    with _joined(home, "api", "api_metrics"):
+    with joined(home, "api", "api_metrics"):
         import uvicorn
 
         from settings import ApiSettings
@@ -45,7 +45,7 @@ def api(home: Home) -> None:
 
 def worker(home: Home, queues: Collection[str]) -> None:
     """Poll these queues until told to stop."""
-    with _joined(home, "worker_metrics"):
+    with joined(home, "worker_metrics"):
         import worker as worker_process
 
         worker_process.main(queues)
@@ -53,7 +53,7 @@ def worker(home: Home, queues: Collection[str]) -> None:
 
 def migrate(home: Home, *, sample_goods: bool) -> None:
     """Prepare the database and Temporal, and with `sample_goods` put something on sale where nothing is."""
-    with _joined(home):
+    with joined(home):
         from stack.migration import migrate as bring_up_to_date
         from stack.sample_goods import stock_an_empty_catalogue
 
@@ -65,7 +65,7 @@ def migrate(home: Home, *, sample_goods: bool) -> None:
 
 def check_migrated(home: Home) -> None:
     """Raise StackError with all that `migrate` would have to do, if there is anything."""
-    with _joined(home):
+    with joined(home):
         from stack.migration import missing
 
         if found := missing():
@@ -73,7 +73,7 @@ def check_migrated(home: Home) -> None:
 
 
 @contextmanager
-def _joined(home: Home, *own_ports: str) -> Iterator[None]:
+def joined(home: Home, *own_ports: str) -> Iterator[None]:
     """Complete the environment, and tell what is missing from it in words."""
     os.environ.update(joined_to(home, os.environ))
     if home.exists and HOME_MARK not in os.environ:

@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError
 
 from activities.shipments import ShipmentActivities
@@ -24,7 +25,7 @@ from workflows.calls import HEARTBEAT_TIMEOUT, PROVIDER_RETRIES, PROVIDER_TRY, b
 POLL_WINDOW = timedelta(minutes=10)
 
 
-@workflow.defn(name="Shipment")
+@workflow.defn(name="Shipment", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class ShipmentWorkflow:
     """Follows a shipment until it is delivered, called back, or given up on."""
 

@@ -137,11 +137,11 @@ class Shop:
         """Orders that were placed already: all there are for this SKU, two units each."""
         return Orders(self, sku, ids)
 
-    async def place(self, count: int, *, retry_window_s: int = 600) -> Orders:
+    async def place(self, count: int, **rules: int) -> Orders:
         """Have this many orders accepted, all for one new SKU."""
         product = await self.goods()
-        rules = OrderRules(approval_threshold=50_000, approval_deadline_s=86_400, retry_window_s=retry_window_s)
-        placed = [self._order(product, number, rules) for number in range(count)]
+        rules = {"approval_threshold": 50_000, "approval_deadline_s": 86_400, "retry_window_s": 600} | rules
+        placed = [self._order(product, number, OrderRules(**rules)) for number in range(count)]
         await asyncio.gather(*(self._start(order) for order in placed))
         return self.orders(product.sku, [order.order_id for order in placed])
 
