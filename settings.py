@@ -11,7 +11,10 @@ from datetime import UTC, datetime, time, timedelta
 from email.utils import parseaddr
 from enum import StrEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
@@ -19,6 +22,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Zones that change their clocks do so every year, at the same hour.
 CHANGES_WITHIN_DAYS = 2 * 366
+# Of AES-256.
+KEY_BYTES = 32
+KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ProviderCalls(StrEnum):
@@ -60,6 +66,39 @@ class TemporalSettings(BaseSettings):
     namespace: str = "followthrough"
 
 
+class PayloadSettings(BaseSettings):
+    """What payloads are encrypted with before Temporal sees them; whatever of ours speaks to it needs the same."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore", hide_input_in_errors=True)
+
+    payload_keys: SecretStr | None = Field(
+        default=None,
+        description="id=base64 of 32 bytes,...: the first one encrypts, each decrypts; or file:///... that holds them",
+    )
+
+    @field_validator("payload_keys")
+    @classmethod
+    def _is_key_ring(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Read from its file once, when a process starts."""
+        if secret is None:
+            return None
+        text = secret.get_secret_value()
+        if text.startswith("file://"):
+            try:
+                text = Path(url2pathname(urlsplit(text).path)).read_text()
+            except (OSError, UnicodeDecodeError):
+                raise ValueError("names a file that cannot be read") from None
+        ring = SecretStr(",".join(text.split()))
+        if not _key_ring(ring.get_secret_value()):
+            raise ValueError("must name at least one key")
+        return ring
+
+    @property
+    def keys(self) -> Mapping[str, bytes]:
+        """Each key by its id, the one that encrypts first; none when nothing is to be encrypted."""
+        return _key_ring(self.payload_keys.get_secret_value()) if self.payload_keys else {}
+
+
 class OrderSettings(BaseSettings):
     """The rules an order is accepted under; they are fixed in its workflow's input."""
 
@@ -99,6 +138,22 @@ class ApiSettings(BaseSettings):
     carrier_webhook_secret: SecretStr | None = Field(
         default=None, min_length=16, description="whsec_ and base64; without it no event is believed"
     )
+    codec_origins: str | None = Field(
+        default=None, description="https://host,...: the Temporal Web UI's, which may have payloads decrypted"
+    )
+
+    @field_validator("codec_origins")
+    @classmethod
+    def _are_origins(cls, text: str | None) -> str | None:
+        for entry in _entries(text):
+            parts = urlsplit(entry)
+            if parts.scheme not in ("http", "https") or entry != f"{parts.scheme}://{parts.netloc}" or not parts.netloc:
+                raise ValueError("must be origins such as https://temporal.example.com, separated by commas")
+        return text
+
+    @property
+    def web_ui_origins(self) -> frozenset[str]:
+        return frozenset(_entries(self.codec_origins))
 
 
 class ObjectStoreSettings(BaseSettings):
@@ -403,6 +458,22 @@ def _pairs(text: str | None) -> dict[str, str]:
     if not all(name and value for name, value in found) or len(dict(found)) < len(found):
         raise ValueError("must be name=value entries with different names, separated by commas")
     return dict(found)
+
+
+def _key_ring(text: str) -> dict[str, bytes]:
+    """id=base64 entries. Raises ValueError, which doesn't repeat them, unless each is a key of AES-256."""
+    keys = {key_id: _decoded(key) for key_id, key in _pairs(text).items()}
+    if not all(KEY_ID.fullmatch(key_id) and len(key) == KEY_BYTES for key_id, key in keys.items()):
+        raise ValueError("must be id=base64 of 32 bytes, separated by commas; an id has 1 to 64 letters, digits, . _ -")
+    return keys
+
+
+def _decoded(text: str) -> bytes:
+    """Nothing for what is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _port_range(entry: str) -> range:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,10 +19,17 @@ import structlog
 log = structlog.get_logger()
 
 
+def _say_nothing(_: float) -> None:
+    """Nobody wants to know."""
+
+
 @contextmanager
-def noticed(after_s: float) -> Iterator[None]:
-    """While this is open, log what blocks the running loop for longer than `after_s` seconds, and for how long."""
-    watch = _Watch(asyncio.get_running_loop(), after_s)
+def noticed(after_s: float, blocked: Callable[[float], None] = _say_nothing) -> Iterator[None]:
+    """While this is open, log what blocks the running loop for longer than `after_s` seconds, and for how long.
+
+    `blocked` is told the latter, in seconds, from another thread.
+    """
+    watch = _Watch(asyncio.get_running_loop(), after_s, blocked)
     watch.start()
     try:
         yield
@@ -32,12 +39,13 @@ def noticed(after_s: float) -> Iterator[None]:
 
 
 class _Watch(threading.Thread):
-    def __init__(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, after_s: float, blocked: Callable[[float], None]) -> None:
         super().__init__(name="stalls", daemon=True)
         self.stopping = threading.Event()
         self._loop = loop
         self._loop_thread = threading.get_ident()
         self._after_s = after_s
+        self._blocked = blocked
         self._sign_of_life = threading.Event()
         self._idle: FrameType | None = None
         # Whatever our log lines are to say besides.
@@ -47,7 +55,7 @@ class _Watch(threading.Thread):
         self._context.run(self._look)
 
     def _look(self) -> None:
-        while not self.stopping.wait(self._after_s / 2):
+        while not self._wait(self.stopping, self._after_s / 2):
             asked_at = time.monotonic()
             self._sign_of_life.clear()
             try:
@@ -55,20 +63,39 @@ class _Watch(threading.Thread):
             except RuntimeError:
                 # The loop was closed without a word to us.
                 return
-            if self._sign_of_life.wait(self._after_s):
+            if self._wait(self._sign_of_life, self._after_s):
                 continue
             frame = sys._current_frames().get(self._loop_thread)
             were_kept_waiting = time.monotonic() - asked_at > 2 * self._after_s
-            # The whole process was stopped, or no Python runs in its loop, which waits for a processor.
+            # What kept us waiting is over, or no Python runs in the loop, which waits for a processor.
             if frame is None or frame is self._idle or were_kept_waiting or self.stopping.is_set():
                 continue
-            log.warning(
-                "the event loop is blocked", after_s=self._after_s, stack="".join(traceback.format_stack(frame))
-            )
+            log.warning("the event loop is blocked", after_s=self._after_s, stack=_stack(frame))
             while not self._sign_of_life.wait(self._after_s) and not self.stopping.is_set():
                 pass
-            log.warning("the event loop was blocked", blocked_s=round(time.monotonic() - asked_at, 3))
+            blocked_s = time.monotonic() - asked_at
+            log.warning("the event loop was blocked", blocked_s=round(blocked_s, 3))
+            self._blocked(blocked_s)
+
+    def _wait(self, event: threading.Event, within_s: float) -> bool:
+        """Whether the event happens by then. Tells of what kept even us waiting: C code that does not let go of Python.
+
+        Unless it used no processor, since the whole process was stopped.
+        """
+        begun, used_s = time.monotonic(), time.process_time()
+        happened = event.wait(within_s)
+        kept_waiting_s = time.monotonic() - begun - within_s
+        if kept_waiting_s > self._after_s and not self.stopping.is_set():
+            used_s = time.process_time() - used_s
+            frame = sys._current_frames().get(self._loop_thread)
+            if used_s > self._after_s and frame is not None:
+                log.warning("the event loop was blocked", blocked_s=round(used_s, 3), stack=_stack(frame))
+        return happened
 
     def _live(self) -> None:
         self._idle = sys._getframe(1)
         self._sign_of_life.set()
+
+
+def _stack(frame: FrameType) -> str:
+    return "".join(traceback.format_stack(frame))

@@ -13,7 +13,6 @@ import structlog
 import uvloop
 from temporalio.client import Client
 from temporalio.common import MetricMeter, WorkerDeploymentVersion
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -28,6 +27,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 import stalls
 from activities.activity_log import ActivityLog
 from activities.heartbeats import Heartbeats
+from activities.metrics import BUCKETS, WorkerMetrics
 from activities.outbox_relay import CONNECTIONS as RELAY_CONNECTIONS
 from activities.outbox_relay import OutboxRelay
 from contracts import queues
@@ -39,7 +39,8 @@ from hosting.process import Process, TaskQueue, handlers, task_queues
 from hosting.upkeep import host_upkeep
 from hosting.webhooks import host_inbound_events, host_webhooks
 from logs import configure_logging
-from settings import DeploymentSettings, EventLoopSettings, TemporalSettings, WorkerSettings
+from payloads import data_converter
+from settings import DeploymentSettings, EventLoopSettings, PayloadSettings, TemporalSettings, WorkerSettings
 
 HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
 INTERCEPTORS = (ActivityLog(), Heartbeats())
@@ -73,12 +74,13 @@ async def _main(polled: Collection[str]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     settings = WorkerSettings()
     runtime = _runtime(settings)
-    async with workers(settings, await _connect(runtime), runtime.metric_meter, polled) as relaying:
+    metrics = WorkerMetrics(runtime.metric_meter)
+    async with workers(settings, await _connect(runtime), runtime.metric_meter, metrics, polled) as relaying:
         # What start-up made stays for good: looking through all of it, the garbage collector would stop us for 0.1 s.
         gc.collect()
         gc.freeze()
         log.info("worker started", queues=sorted(polled))
-        with stalls.noticed(EventLoopSettings().blocked_after_s):
+        with stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked):
             stopped = asyncio.create_task(stopping.wait())
             await asyncio.wait({stopped, relaying}, return_when=asyncio.FIRST_COMPLETED)
         if relaying.done():
@@ -88,13 +90,20 @@ async def _main(polled: Collection[str]) -> None:
 
 
 def _runtime(settings: WorkerSettings) -> Runtime:
-    metrics = PrometheusConfig(bind_address=f"{settings.metrics_host}:{settings.worker_metrics_port}")
+    metrics = PrometheusConfig(
+        bind_address=f"{settings.metrics_host}:{settings.worker_metrics_port}",
+        # As Prometheus wants names and units.
+        counters_total_suffix=True,
+        unit_suffix=True,
+        durations_as_seconds=True,
+        histogram_bucket_overrides=BUCKETS,
+    )
     # The SDK's core would write lines of its own, which no reader of ours expects.
     log_lines = LoggingConfig(
         TelemetryFilter(core_level="WARN", other_level="ERROR"),
         forwarding=LogForwardingConfig(logging.getLogger("temporalio.core")),
     )
-    return Runtime(telemetry=TelemetryConfig(logging=log_lines, metrics=metrics))
+    return Runtime(telemetry=TelemetryConfig(logging=log_lines, metrics=metrics, attach_service_name=False))
 
 
 async def _connect(runtime: Runtime) -> Client:
@@ -102,7 +111,7 @@ async def _connect(runtime: Runtime) -> Client:
     return await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         # Our messages are a few kilobytes: compressing them takes both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
         runtime=runtime,
@@ -111,14 +120,14 @@ async def _connect(runtime: Runtime) -> Client:
 
 @contextlib.asynccontextmanager
 async def workers(
-    settings: WorkerSettings, client: Client, meter: MetricMeter, polled: Collection[str]
+    settings: WorkerSettings, client: Client, meter: MetricMeter, metrics: WorkerMetrics, polled: Collection[str]
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Poll these task queues, and do what comes into the outbox, while the context is open. Yields the latter task.
 
     A worker that is kept for other queues leaves the outbox to those that run orders; its task then only waits.
     """
     async with contextlib.AsyncExitStack() as running:
-        process = Process(client, running)
+        process = Process(client, running, metrics)
         engine = process.engine("worker", settings.worker_database_connections)
         hosted = [
             await host_orders(process, settings, engine),
@@ -135,6 +144,7 @@ async def workers(
         for queue in task_queues(hosted):
             if queue.name in polled:
                 await running.enter_async_context(_polling(client, queue, settings, deployment))
+        process.run(process.watch_pools())
         if queues.ORDERS not in polled:
             yield process.run(_wait_for_ever())
             return

@@ -6,6 +6,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.metrics import UNSEEN, WorkerMetrics
 from contracts.accounts import Account, AccountStatus
 from contracts.mail import AccountMail, MailBounced, MailDeferred, MailKind, MailOutcome
 from contracts.orders import Order, OrderStatus
@@ -33,12 +34,14 @@ class AccountMailActivities:
         accounts: "AccountRepository",
         orders: "OrderRepository",
         mails: "MailRepository",
+        metrics: WorkerMetrics = UNSEEN,
     ) -> None:
         self.mailer = mailer
         self.writer = writer
         self.accounts = accounts
         self.orders = orders
         self.mails = mails
+        self.metrics = metrics
 
     @activity.defn
     async def send_account_mail(self, mail: AccountMail) -> MailOutcome:
@@ -63,10 +66,12 @@ class AccountMailActivities:
             log.warning("mail bounced", kind=mail.kind, reason=str(bounced))
             outcome = MailOutcome.BOUNCED
         except MailDeferred as deferred:
+            self.metrics.mail("deferred")
             raise ApplicationError(
                 str(deferred), type="mail_deferred", category=ApplicationErrorCategory.BENIGN
             ) from None
         await self.mails.record(message_id, outcome)
+        self.metrics.mail(outcome)
         return outcome
 
     def _written(self, mail: AccountMail, account: Account, order: Order | None) -> "EmailMessage":

@@ -27,7 +27,7 @@ class OrderRetries:
 
     async def retried(self, row: OutboxRow) -> None:
         act = Act.model_validate(row.payload)
-        word = RetryOrder(operator=act.actor, note=act.note, request_id=act.request_id)
+        word = RetryOrder.of(act)
         handle = self._client.get_workflow_handle(order_workflow_id(row.payload["order_id"]))
         try:
             await handle.execute_update("retry", word, id=f"outbox-{row.id}", rpc_timeout=UPDATE_WITHIN)

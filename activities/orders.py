@@ -1,6 +1,6 @@
 """The bookings of an order that touch only our own Postgres: reservation, approval, undoing, operators' repairs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -75,11 +75,13 @@ class OrderActivities:
         """Take what no warehouse has off the order, and go on with the rest."""
         async with self.books.order(booking.order_id) as order:
             if order.phase is Phase.FORWARD and not order.has(EventType.AMENDED):
+                was = _standing(order)
                 [missing] = [fulfilment for fulfilment in order.fulfilments if not fulfilment.warehouse]
                 order.remove(missing.lines)
                 order.change(missing.number, status=FulfilmentStatus.CANCELLED)
                 order.note(EventType.AMENDED, booking.at, f"without {_skus([missing])}; the total is {order.total}")
                 go_on(order, booking.rules, at=booking.at)
+                await order.audit(booking.act, AuditAction.ORDER_AMEND, was, _standing(order))
             return order.progress(booking.known)
 
     @activity.defn
@@ -94,8 +96,13 @@ class OrderActivities:
                     raise ApplicationError(
                         "the order is with the carrier, or over", type=ErrorCode.TOO_LATE, non_retryable=True
                     )
+                # What cannot be deleted is no place for anybody's address.
+                was = {"country": order.ship_to.country}
                 order.send_to(booking.ship_to)
-                order.note(EventType.ADDRESS_CHANGED, booking.at, "by the customer", key=booking.key)
+                who = "by the customer" if booking.act is None else f"by {booking.act.actor}"
+                order.note(EventType.ADDRESS_CHANGED, booking.at, who, key=booking.key)
+                now = {"country": booking.ship_to.country}
+                await order.audit(booking.act, AuditAction.ORDER_CHANGE_ADDRESS, was, now)
             return order.progress(booking.known)
 
     @activity.defn
@@ -103,8 +110,10 @@ class OrderActivities:
         """Record an operator's approval and announce the charges."""
         async with self.books.order(booking.order_id) as order:
             if order.phase is Phase.FORWARD and not order.has(EventType.APPROVED):
+                was = {"status": order.status}
                 order.note(EventType.APPROVED, booking.at, booking.approved_by)
                 begin_to_pay(order, at=booking.at)
+                await order.audit(booking.act, AuditAction.ORDER_APPROVE, was)
             return order.progress(booking.known)
 
     @activity.defn
@@ -120,7 +129,11 @@ class OrderActivities:
                 if booking.fulfilment is not None:
                     _fail(order, booking.fulfilment, booking)
                 elif _may_turn_round(order, booking):
+                    was = {"status": order.status}
                     _turn_round(order, booking)
+                    if booking.deed is not None:
+                        now = {"status": order.status, "ends_as": order.final_status}
+                        await order.audit(booking.deed.act, booking.deed.action, was, now)
             return order.progress(booking.known, fulfilment=booking.fulfilment)
 
     @activity.defn
@@ -157,11 +170,10 @@ class OrderActivities:
         """Take the order back from the operator and go on where it stopped."""
         async with self.books.order(booking.order_id) as order:
             if order.phase is not Phase.CLOSED and not order.has(booking.key):
-                was = order.status
+                was = {"status": order.status}
                 order.status = OrderStatus.PROCESSING
                 order.note(EventType.RETRIED, booking.at, booking.retried_by, key=booking.key)
-                if booking.act is not None:
-                    await order.audit(booking.act, AuditAction.ORDER_RETRY, was)
+                await order.audit(booking.act, AuditAction.ORDER_RETRY, was)
             return order.progress(booking.known)
 
     @activity.defn
@@ -175,6 +187,7 @@ class OrderActivities:
                 contradiction = contradiction_to_closing(order, booking.status)
                 if contradiction:
                     raise ApplicationError(contradiction, type=ErrorCode.BOOKS_CONTRADICT, non_retryable=True)
+                was = {"status": order.status}
                 order.note(EventType.RESOLVED, booking.at, booking.resolved_by)
                 keeps = {fulfilment.number for fulfilment in kept(order, booking.status)}
                 for fulfilment in order.fulfilments:
@@ -192,7 +205,12 @@ class OrderActivities:
                 elif booking.status is OrderStatus.PARTIALLY_COMPLETED:
                     order.failure = first_failure(order)
                 order.close(booking.status, booking.at, "closed by hand")
+                await order.audit(booking.act, AuditAction.ORDER_RESOLVE, was)
             return order.progress(booking.known)
+
+
+def _standing(order: "OpenOrder") -> dict[str, Any]:
+    return {"status": order.status, "total": order.total.model_dump()}
 
 
 def _fail(order: "OpenOrder", number: int, booking: BeginUndo) -> None:

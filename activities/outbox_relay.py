@@ -70,9 +70,9 @@ class OutboxRelay:
         self._put_off: dict[str, PutOff] = {}
         self._trying_again = asyncio.Lock()
         self._lag = meter.create_gauge_float(
-            "followthrough_outbox_lag", "age of the oldest row that waits in the outbox", "s"
+            "followthrough_outbox_lag_seconds", "Age of the oldest row that waits in the outbox"
         )
-        self._waiting = meter.create_gauge("followthrough_outbox_rows", "rows that wait in the outbox")
+        self._waiting = meter.create_gauge("followthrough_outbox_rows", "Rows that wait in the outbox")
 
     async def run(self) -> None:
         """Work until cancelled; an outage of Postgres is waited out."""

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import attempt_time
+from activities.metrics import UNSEEN, WorkerMetrics
 from contracts.books import Progress, ProviderStep
 from contracts.orders import OrderStatus, Phase
 from contracts.providers import ProviderFailed, ProviderNeedsSearch, ProviderRefused, ProviderSilent
@@ -24,6 +25,13 @@ log = structlog.get_logger()
 
 # The whole local try has 1.2 s (workflows/calls.py); the HTTP call must end before that, to leave time for the booking.
 LOCAL_TIMEOUT_S = 1.0
+
+COUNTED_AS: Mapping[type[Exception], str] = {
+    ProviderRefused: "refused",
+    ProviderNeedsSearch: "unclear",
+    ProviderFailed: "failed",
+    ProviderSilent: "silent",
+}
 
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
@@ -75,8 +83,11 @@ class ProviderCaller:
     With `try_locally` off every local try is handed over to the regular activity at once.
     """
 
-    def __init__(self, books: "Books", *, try_locally: bool, settling_window_s: float) -> None:
+    def __init__(
+        self, books: "Books", *, try_locally: bool, settling_window_s: float, metrics: WorkerMetrics = UNSEEN
+    ) -> None:
         self._books = books
+        self._metrics = metrics
         self._try_locally = try_locally
         self._settling_window = timedelta(seconds=settling_window_s)
         self._breaker = CircuitBreaker()
@@ -109,7 +120,7 @@ class ProviderCaller:
             # An attempt that was lost has booked it, or an event of the provider has: there is no doubt to settle.
             return step.reference
         try:
-            effect = await make(step, LOCAL_TIMEOUT_S if local else None)
+            effect = await self._counted(step, make(step, LOCAL_TIMEOUT_S if local else None))
         except ProviderRefused as no:
             self._breaker.succeeded()
             raise CallRefused(step, str(no)) from no
@@ -126,6 +137,16 @@ class ProviderCaller:
             raise try_again(error, "provider_silent") from error
         self._breaker.succeeded()
         return effect
+
+    async def _counted(self, step: Step, call: Awaitable[str]) -> str:
+        with self._metrics.provider_call(step.name) as counted:
+            try:
+                effect = await call
+            except tuple(COUNTED_AS) as error:
+                counted.outcome = COUNTED_AS[type(error)]
+                raise
+            counted.outcome = "succeeded"
+            return effect
 
     async def _current_step(self, announced: ProviderStep[Any]) -> Step:
         return await self._books.step(announced.order_id, announced.step.name, announced.step.fulfilment)

@@ -8,6 +8,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.metrics import UNSEEN, WorkerMetrics
 from activities.waiting_lines import WaitingLines
 from contracts.webhooks import Attempt, AttemptResult, Deliver, DeliveryStatus
 from database.webhook_attempts import Answered, AttemptRepository, EndpointBusy, Message, Settled
@@ -24,6 +25,7 @@ BUSY_FACTOR = 3
 BUSY_LONGEST_S = 30.0
 
 GONE = 410
+NOT_ALLOWED = "url_not_allowed"
 MAY_ASK_FOR_A_PAUSE = (429, 503)
 
 log = structlog.get_logger()
@@ -32,9 +34,10 @@ log = structlog.get_logger()
 class WebhookActivities:
     """Sends webhooks. URL, secrets and body stay out of every history."""
 
-    def __init__(self, attempts: AttemptRepository, sender: WebhookSender) -> None:
+    def __init__(self, attempts: AttemptRepository, sender: WebhookSender, metrics: WorkerMetrics = UNSEEN) -> None:
         self.attempts = attempts
         self.sender = sender
+        self.metrics = metrics
         self.lines = WaitingLines()
 
     @activity.defn
@@ -54,7 +57,10 @@ class WebhookActivities:
         answered = await self._send(message)
         if not answered.succeeded:
             log.warning("webhook not delivered", response_status=answered.response_status, error=answered.error)
+        self.metrics.webhook_attempt(_counted_as(answered), answered.duration_ms / 1_000)
         status = await self.attempts.record(attempt, answered)
+        if status is not DeliveryStatus.PENDING:
+            self.metrics.webhook_delivery(status)
         self.lines.left(message.endpoint_id)
         return AttemptResult(
             status=status, response_status=answered.response_status, retry_after_s=answered.retry_after_s
@@ -83,7 +89,7 @@ class WebhookActivities:
                 message.url, headers={"Content-Type": "application/json", **signed}, body=message.body
             )
         except UrlNotAllowed as refused:
-            return _unanswered(message, f"url_not_allowed: {refused}", 0)
+            return _unanswered(message, f"{NOT_ALLOWED}: {refused}", 0)
         except WebhookUnreachable as unreachable:
             return _unanswered(message, unreachable.reason, unreachable.duration_ms)
         return _answered(message, answer)
@@ -106,6 +112,14 @@ def _unanswered(message: Message, error: str, duration_ms: int) -> Answered:
     return Answered(
         url=message.url, succeeded=False, gone=False, response_status=None, duration_ms=duration_ms, error=error
     )
+
+
+def _counted_as(answered: Answered) -> str:
+    if answered.succeeded:
+        return "succeeded"
+    if answered.response_status is None:
+        return "not_allowed" if (answered.error or "").startswith(NOT_ALLOWED) else "unreachable"
+    return "refused" if 400 <= answered.response_status < 500 else "failed"
 
 
 def _come_back() -> ApplicationError:

@@ -22,6 +22,7 @@ from api.errors import (
 )
 from api.outages import Unreachable, asking_postgres, asking_temporal
 from contracts.accounts import Account, AccountStatus
+from contracts.audit import Act
 from contracts.confirmation import InvalidConfirmation, confirmed_account_id
 from contracts.ids import new_account_id, welcome_workflow_id
 from database.accounts import AccountRepository, KeyReused, ResentLately, SignUp
@@ -39,7 +40,7 @@ class SignedUpAccount:
 
 
 class AccountKeeper:
-    """Opens, confirms, shows and erases accounts."""
+    """Opens, confirms, shows and erases accounts. What an operator does to somebody's is in the audit log (`act`)."""
 
     def __init__(self, repository: AccountRepository, temporal: Client, *, confirmation_secret: str) -> None:
         self._repository = repository
@@ -91,12 +92,12 @@ class AccountKeeper:
         account = await self._known(caller, account_id)
         return AccountResource.of(account, await self._status_of_welcome(account))
 
-    async def resend(self, caller: Principal, account_id: str) -> AccountResource:
+    async def resend(self, caller: Principal, account_id: str, act: Act) -> AccountResource:
         """Have the confirmation link sent again. Raises NotFound, NotAwaitingConfirmation, RateLimited, Unreachable."""
         account = await self._known(caller, account_id)
         try:
             async with asking_postgres():
-                will_be_sent = await self._repository.resend(account_id)
+                will_be_sent = await self._repository.resend(account_id, act if caller.acts_for(account_id) else None)
         except ResentLately as lately:
             wait_s = math.ceil(lately.wait_s)
             raise RateLimited(
@@ -106,11 +107,11 @@ class AccountKeeper:
             raise NotAwaitingConfirmation
         return AccountResource.of(account)
 
-    async def delete(self, caller: Principal, account_id: str) -> None:
+    async def delete(self, caller: Principal, account_id: str, act: Act) -> None:
         """Erase the account and what we know of its owner. Raises NotFound or Unreachable."""
         await self._known(caller, account_id)
         async with asking_postgres():
-            if not await self._repository.delete(account_id):
+            if not await self._repository.delete(account_id, act if caller.acts_for(account_id) else None):
                 raise NotFound
 
     async def _known(self, caller: Principal, account_id: str) -> Account:

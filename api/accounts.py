@@ -6,12 +6,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.account_resource import AccountResource
-from api.bodies import ConfirmBody, SignUpBody
+from api.bodies import AsideBody, ConfirmBody, SignUpBody, note_of
 from api.dependencies import (
     OPTIONAL_KEY_PARAMETER,
     AccountIdInPath,
     Accounts,
+    Acting,
     Caller,
+    NoteInQuery,
     OptionalIdempotencyKey,
 )
 from api.errors import (
@@ -83,14 +85,18 @@ async def get_account(account_id: AccountIdInPath, caller: Caller, accounts: Acc
     responses=problems(NotFound, NotAwaitingConfirmation),
 )
 @requires_token()
-async def resend(account_id: AccountIdInPath, caller: Caller, accounts: Accounts) -> Response:
+async def resend(
+    account_id: AccountIdInPath, caller: Caller, acting: Acting, accounts: Accounts, body: AsideBody | None = None
+) -> Response:
     """Have the confirmation link sent again, at most every 60 seconds."""
-    return answer(await accounts.resend(caller, account_id), 202)
+    return answer(await accounts.resend(caller, account_id, acting.because(note_of(body))), 202)
 
 
 @router.delete("/{account_id}", status_code=204, response_class=Response, responses=problems(NotFound))
 @requires_token()
-async def delete_account(account_id: AccountIdInPath, caller: Caller, accounts: Accounts) -> Response:
+async def delete_account(
+    account_id: AccountIdInPath, caller: Caller, acting: Acting, accounts: Accounts, note: NoteInQuery = None
+) -> Response:
     """Erase an account and all personal data of its owner, and end its welcome."""
-    await accounts.delete(caller, account_id)
+    await accounts.delete(caller, account_id, acting.because(note))
     return Response(status_code=204)

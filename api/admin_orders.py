@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.bodies import NoteBody, ResolveBody
-from api.dependencies import Caller, Commands, OrderIdInPath, RequestId
+from api.bodies import NoteBody, ResolveBody, note_of
+from api.dependencies import Acting, Caller, Commands, OrderIdInPath
 from api.errors import BooksContradict, NotAwaitingApproval, NotFound, NotParked
 from api.order_resource import OrderResource
 from api.responses import answer
@@ -22,10 +22,10 @@ router = APIRouter(prefix="/v1/admin/orders", tags=["operators"], route_class=Gu
 )
 @requires(Scope.OPERATOR)
 async def approve_order(
-    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: NoteBody | None = None
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: NoteBody | None = None
 ) -> Response:
     """Let an order that waits for approval go on. The first decision counts; repeating it is harmless."""
-    return answer(await commands.decide(caller, order_id, approved=True, note=_note(body)), 202)
+    return answer(await commands.decide(caller, order_id, approved=True, act=acting.because(note_of(body))), 202)
 
 
 @router.post(
@@ -36,29 +36,27 @@ async def approve_order(
 )
 @requires(Scope.OPERATOR)
 async def reject_order(
-    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: NoteBody | None = None
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: NoteBody | None = None
 ) -> Response:
     """End an order that waits for approval. The first decision counts; repeating it is harmless."""
-    return answer(await commands.decide(caller, order_id, approved=False, note=_note(body)), 202)
+    return answer(await commands.decide(caller, order_id, approved=False, act=acting.because(note_of(body))), 202)
 
 
 @router.post("/{order_id}/retry", response_model=OrderResource, responses=problems(NotFound, NotParked))
 @requires(Scope.OPERATOR)
 async def retry_order(
-    order_id: OrderIdInPath, caller: Caller, commands: Commands, request_id: RequestId, body: NoteBody | None = None
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: NoteBody | None = None
 ) -> Response:
     """Have an order that needs attention go on where it stopped."""
-    return answer(await commands.retry(caller, order_id, note=_note(body), request_id=request_id))
+    return answer(await commands.retry(caller, order_id, acting.because(note_of(body))))
 
 
 @router.post(
     "/{order_id}/resolve", response_model=OrderResource, responses=problems(NotFound, NotParked, BooksContradict)
 )
 @requires(Scope.OPERATOR)
-async def resolve_order(order_id: OrderIdInPath, caller: Caller, commands: Commands, body: ResolveBody) -> Response:
+async def resolve_order(
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: ResolveBody
+) -> Response:
     """Close an order that needs attention by hand. Refused when the ledger of our books contradicts the status."""
-    return answer(await commands.resolve(caller, order_id, status=body.status, note=_note(body)))
-
-
-def _note(body: NoteBody | None) -> str:
-    return body.note or "" if body else ""
+    return answer(await commands.resolve(caller, order_id, status=body.status, act=acting.because(body.note)))

@@ -17,6 +17,7 @@ from api import (
     admin_orders,
     attention,
     catalogue,
+    codec,
     confirm_page,
     dead_letters,
     fraud,
@@ -29,6 +30,7 @@ from api import (
     order_export,
     order_watching,
     orders,
+    queues,
     reports,
     schedules,
     shop,
@@ -43,6 +45,7 @@ from api.leaving import Leaving
 from api.limits import RateLimiter
 from api.middleware.gate import Gate
 from api.middleware.requests import DOCS_PATH, RequestMiddleware
+from api.middleware.web_ui import WebUiAccess
 from api.openapi import describe
 from api.problem_pages import answer_to
 from api.services import open_services
@@ -66,8 +69,10 @@ RESOURCES = (
     jobs,
     reports,
     schedules,
+    queues,
     attention,
     job_watching,
+    codec,
     static_files,
     shop_sign_in,
     shop,
@@ -87,7 +92,8 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                with stalls.noticed(EventLoopSettings().blocked_after_s), leaving.heeded():
+                blocked = stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked)
+                with blocked, leaving.heeded():
                     yield
 
     app = FastAPI(
@@ -99,7 +105,15 @@ def create_app() -> FastAPI:
     limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
     sign_ups = RateLimiter(per_second=settings.sign_ups_per_minute / 60, burst=settings.sign_ups_per_minute)
     # The last one added is the outermost.
-    app.add_middleware(Gate, verifier=verifier, sessions=sessions, limiter=limiter, sign_ups=sign_ups)
+    app.add_middleware(
+        Gate,
+        verifier=verifier,
+        sessions=sessions,
+        limiter=limiter,
+        sign_ups=sign_ups,
+        web_ui_origins=settings.web_ui_origins,
+    )
+    app.add_middleware(WebUiAccess, origins=settings.web_ui_origins)
     app.add_middleware(RequestMiddleware, leaving=leaving)
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)

@@ -55,6 +55,10 @@ class Principal:
         """Whether what belongs to this customer is the caller's to see; operators see everything."""
         return self.is_operator or self.subject == customer_id
 
+    def acts_for(self, owner: str | None) -> bool:
+        """Whether what the caller does to something of this owner's is an operator's act: for somebody else."""
+        return self.is_operator and self.subject != owner
+
 
 class TokenVerifier:
     """Turns an Authorization header, or a bare token, into a principal."""

@@ -74,10 +74,14 @@ class ShipToBody(Body, frozen=True):
 class ShippingAddressBody(ShipToBody, frozen=True):
     """Where the parcel goes instead: a whole address, by itself or as the `ship_to` that orders are placed with."""
 
+    note: Note | None = Field(default=None, description="why an operator does this")
+
     @model_validator(mode="before")
     @classmethod
     def _as_placed(cls, body: Any) -> Any:
-        return body["ship_to"] if isinstance(body, dict) and body.keys() == {"ship_to"} else body
+        if not isinstance(body, dict) or not isinstance(body.get("ship_to"), dict) or body.keys() - {"ship_to", "note"}:
+            return body
+        return body["ship_to"] | {name: body[name] for name in ("note",) if name in body}
 
     @field_validator("line1")
     @classmethod
@@ -85,12 +89,6 @@ class ShippingAddressBody(ShipToBody, frozen=True):
         if not any(character.isdigit() for character in line1):
             raise ValueError("must contain the house number: a digit")
         return line1
-
-
-class CustomerActionBody(Body, frozen=True):
-    """What to do about what is not available."""
-
-    action: CustomerAction = Field(examples=["amend"])
 
 
 class PlaceOrderBody(Body):
@@ -195,7 +193,24 @@ def _counted(on_hand: Any) -> int | dict[str, int]:
     return _UNITS.validate_python(on_hand)
 
 
-class CatalogueItemBody(Body, frozen=True):
+class NoteBody(Body, frozen=True):
+    """Why an operator does this; kept in the audit log, and in the timeline of an order."""
+
+    note: Note | None = Field(default=None, examples=["called the customer"])
+
+
+class AsideBody(NoteBody, frozen=True, extra="ignore"):
+    """Why somebody does this; kept in the audit log when an operator does it for somebody else.
+
+    Such requests need no body, so that whatever else it holds is let pass.
+    """
+
+
+def note_of(body: NoteBody | None) -> str | None:
+    return body.note if body else None
+
+
+class CatalogueItemBody(NoteBody, frozen=True):
     """An item of the catalogue.
 
     `on_hand` counts the units in the default warehouse, or those in each warehouse by its id. Units that orders hold
@@ -209,23 +224,23 @@ class CatalogueItemBody(Body, frozen=True):
     ]
 
 
-class FraudLimitBody(Body, frozen=True):
+class FraudLimitBody(NoteBody, frozen=True):
     """What a customer may spend, in minor units, within any `window_s` seconds."""
 
     amount: Annotated[int, Field(strict=True, ge=1, le=MAX_FRAUD_LIMIT, examples=[200_000])]
     window_s: Annotated[int, Field(strict=True, ge=1, le=MAX_FRAUD_WINDOW_S, examples=[86_400])]
 
 
-class MaintenanceBody(Body, frozen=True):
+class MaintenanceBody(NoteBody, frozen=True):
     """Whether fraud checks are under maintenance."""
 
     enabled: Annotated[bool, Field(strict=True, examples=[True])]
 
 
-class NoteBody(Body, frozen=True):
-    """Why an operator does this; kept in the order's timeline."""
+class CustomerActionBody(NoteBody, frozen=True):
+    """What to do about what is not available."""
 
-    note: Note | None = Field(default=None, examples=["called the customer"])
+    action: CustomerAction = Field(examples=["amend"])
 
 
 class ResolveBody(NoteBody, frozen=True):

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from api.errors import RangeNotSatisfiable
 
 _ONE_RANGE = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
+_STRONG_ETAG = re.compile(r'(?<!W/)"[\x21\x23-\x7e\x80-\xff]*"')
 _ETAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
@@ -22,6 +23,12 @@ def is_known(headers: Headers, etag: str) -> bool:
     """Whether the client has it already, by what it says in If-None-Match."""
     said = ",".join(headers.getlist("If-None-Match"))
     return said.strip() == "*" or etag in _ETAG.findall(said)
+
+
+def is_another(headers: Headers, etag: str) -> bool:
+    """Whether the client wants nothing but another version, by what it says in If-Match. Weak tags never match."""
+    said = headers.getlist("If-Match")
+    return bool(said) and ",".join(said).strip() != "*" and etag not in _STRONG_ETAG.findall(",".join(said))
 
 
 def wanted_range(headers: Headers, etag: str, size: int) -> ByteRange | None:

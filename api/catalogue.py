@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.auth import Scope
 from api.bodies import CatalogueItemBody
-from api.dependencies import Caller, Catalogue, CatalogueInMemory, MerchandiserIsMailed
+from api.dependencies import Acting, Catalogue, CatalogueInMemory, MerchandiserIsMailed
 from api.errors import InvalidRequest, StockIsReserved
 from api.outages import asking_postgres
 from api.responses import answer
@@ -39,7 +39,7 @@ async def list_catalogue(cache: CatalogueInMemory) -> Response:
 async def put_catalogue_item(
     sku: Annotated[Sku, Path(examples=["TEE-BLACK-M"])],
     body: CatalogueItemBody,
-    caller: Caller,
+    acting: Acting,
     catalogue: Catalogue,
     cache: CatalogueInMemory,
     mailed: MerchandiserIsMailed,
@@ -55,7 +55,12 @@ async def put_catalogue_item(
         async with asking_postgres():
             product = CatalogueProduct(sku=sku, name=body.name, price=price)
             # What must not be lost is accepted in the same transaction.
-            item = await catalogue.put(product, body.on_hand, mailed_for=caller.subject if mailed else None)
+            item = await catalogue.put(
+                product,
+                body.on_hand,
+                mailed_for=acting.actor if mailed else None,
+                act=acting.because(body.note),
+            )
     except HeldByOrders as error:
         held = ", ".join(f"{units} in {warehouse}" for warehouse, units in error.held.items())
         raise StockIsReserved(f"Name at least as many units as orders hold: {held}.") from None

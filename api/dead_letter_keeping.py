@@ -68,7 +68,7 @@ class DeadLetterKeeper:
         kind = _kind_of(letter_id)
         if kind is DeadLetterKind.ORDER:
             try:
-                await self._orders.retry(caller, letter_id, note=act.note, request_id=act.request_id)
+                await self._orders.retry(caller, letter_id, act)
             except NotParked as refused:
                 raise NotADeadLetter(refused.detail) from None
         else:

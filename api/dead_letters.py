@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.bodies import NoteBody
+from api.bodies import NoteBody, note_of
 from api.dead_letter_bodies import DiscardAllBody, DiscardBody, FilterBody, RetryAllBody, Sought
 from api.dead_letter_resource import AuditList, DeadLetterList, DealtWith, SweepResource
-from api.dependencies import Caller, Letters, RequestId
+from api.dependencies import Acting, Caller, Letters
 from api.errors import (
     CannotBeRetried,
     CountDiffers,
@@ -23,7 +23,6 @@ from api.errors import (
 )
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
-from contracts.audit import Act
 
 router = APIRouter(prefix="/v1/admin", tags=["operators"], route_class=GuardedRoute)
 
@@ -64,9 +63,9 @@ async def list_dead_letters(query: Annotated[ListQuery, Query()], letters: Lette
     responses=problems(CountDiffers),
 )
 @requires(Scope.OPERATOR)
-async def retry_dead_letters(body: RetryAllBody, caller: Caller, letters: Letters, request_id: RequestId) -> Response:
+async def retry_dead_letters(body: RetryAllBody, acting: Acting, letters: Letters) -> Response:
     """Preview what a filter fits, or retry it, oldest first; at most 200 at a time, in one transaction."""
-    return answer(await letters.retry_all(body, Act(actor=caller.subject, note=body.note, request_id=request_id)))
+    return answer(await letters.retry_all(body, acting.because(body.note)))
 
 
 @router.post(
@@ -75,12 +74,9 @@ async def retry_dead_letters(body: RetryAllBody, caller: Caller, letters: Letter
     responses=problems(CountDiffers),
 )
 @requires(Scope.OPERATOR)
-async def discard_dead_letters(
-    body: DiscardAllBody, caller: Caller, letters: Letters, request_id: RequestId
-) -> Response:
+async def discard_dead_letters(body: DiscardAllBody, acting: Acting, letters: Letters) -> Response:
     """Preview what a filter fits, or discard it, oldest first; at most 200 at a time, in one transaction."""
-    act = Act(actor=caller.subject, note=body.reason or "", request_id=request_id)
-    return answer(await letters.discard_all(body, act))
+    return answer(await letters.discard_all(body, acting.because(body.reason)))
 
 
 @router.post(
@@ -91,13 +87,10 @@ async def discard_dead_letters(
 )
 @requires(Scope.OPERATOR)
 async def retry_dead_letter(
-    letter_id: LetterId, caller: Caller, letters: Letters, request_id: RequestId, body: NoteBody | None = None
+    letter_id: LetterId, caller: Caller, acting: Acting, letters: Letters, body: NoteBody | None = None
 ) -> Response:
     """Have it tried again: a job from its first attempt, an order where it stopped, a mail or an endpoint once more."""
-    note = body.note or "" if body else ""
-    return answer(
-        await letters.retry(caller, letter_id, Act(actor=caller.subject, note=note, request_id=request_id)), 202
-    )
+    return answer(await letters.retry(caller, letter_id, acting.because(note_of(body))), 202)
 
 
 @router.post(
@@ -106,12 +99,9 @@ async def retry_dead_letter(
     responses=problems(NotFound, NotADeadLetter, MustBeResolved),
 )
 @requires(Scope.OPERATOR)
-async def discard_dead_letter(
-    letter_id: LetterId, body: DiscardBody, caller: Caller, letters: Letters, request_id: RequestId
-) -> Response:
+async def discard_dead_letter(letter_id: LetterId, body: DiscardBody, acting: Acting, letters: Letters) -> Response:
     """Have it listed no more; what failed can be read as before."""
-    act = Act(actor=caller.subject, note=body.reason, request_id=request_id)
-    return answer(await letters.discard(letter_id, act))
+    return answer(await letters.discard(letter_id, acting.because(body.reason)))
 
 
 @router.get("/audit", response_model=AuditList, responses=problems(InvalidCursor, InvalidRequest))

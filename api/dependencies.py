@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.requests import HTTPConnection
+from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
 from api.auth import Principal
@@ -20,12 +21,14 @@ from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.services import Services
 from api.webhook_keeping import WebhookKeeper
+from contracts.audit import Act
 from contracts.ids import (
     ID_PATTERN,
     is_account_id,
@@ -35,6 +38,7 @@ from contracts.ids import (
     is_job_id,
     is_report_id,
 )
+from contracts.text import Note
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
@@ -73,6 +77,16 @@ async def _caller(connection: HTTPConnection) -> Principal:
 async def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
+
+
+async def _acting(request: Request) -> Act:
+    """Behind a proxy that is named in FORWARDED_ALLOW_IPS the address is the one that this proxy tells."""
+    caller: Principal = request.state.principal
+    return Act(
+        actor=caller.subject,
+        request_id=request.state.request_id,
+        from_address=request.client.host if request.client else None,
+    )
 
 
 async def _order_id(
@@ -187,6 +201,10 @@ async def _dead_letters(request: Request) -> DeadLetterKeeper:
     return _services(request).dead_letters
 
 
+async def _queues(request: Request) -> QueueKeeper:
+    return _services(request).queues
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -231,12 +249,20 @@ async def _attention(request: Request) -> AttentionRepository:
     return _services(request).attention
 
 
+async def _codec(request: Request) -> PayloadCodec | None:
+    return _services(request).payload_codec
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
 
 Caller = Annotated[Principal, Depends(_caller)]
 RequestId = Annotated[str, Depends(_request_id)]
+# Of whoever calls, without a reason yet.
+Acting = Annotated[Act, Depends(_acting)]
+# DELETE has no body (RFC 9110, 9.3.5).
+NoteInQuery = Annotated[Note | None, Query(description="why an operator does this; kept in the audit log")]
 OrderIdInPath = Annotated[str, Depends(_order_id)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 OptionalIdempotencyKey = Annotated[str | None, Depends(_optional_idempotency_key)]
@@ -264,6 +290,8 @@ Catalogue = Annotated[CatalogueRepository, Depends(_catalogue)]
 CatalogueInMemory = Annotated[CatalogueCache, Depends(_catalogue_in_memory)]
 MerchandiserIsMailed = Annotated[bool, Depends(_merchandiser_is_mailed)]
 Fraud = Annotated[FraudRepository, Depends(_fraud)]
+Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
+Codec = Annotated[PayloadCodec | None, Depends(_codec)]
 Ready = Annotated[Readiness, Depends(_readiness)]

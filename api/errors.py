@@ -38,7 +38,9 @@ class ProblemDetails(BaseModel):
     code: ErrorCode = Field(examples=[ErrorCode.INVALID_REQUEST])
     request_id: str = Field(description="also in the X-Request-Id header and in our logs", examples=["c0ffee"])
     instance: str | None = Field(default=None, description="the path asked for", examples=["/v1/orders"])
-    errors: list[FieldError] | None = Field(default=None, description="with `invalid_request` alone")
+    errors: list[FieldError] | None = Field(
+        default=None, description="with `invalid_request`, and with `request_too_large` where a part of the body is"
+    )
 
 
 class Problem(Exception):
@@ -199,6 +201,10 @@ class JobOver(Problem):
 
 class ReportNotReady(Problem):
     status, code, title = 409, ErrorCode.REPORT_NOT_READY, "The report has no file"
+
+
+class PreconditionFailed(Problem):
+    status, code, title = 412, ErrorCode.PRECONDITION_FAILED, "The file is another one"
 
 
 class RangeNotSatisfiable(Problem):

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
-from hashlib import sha256
 
 from fastapi.exceptions import RequestValidationError
 from structlog.contextvars import bind_contextvars
 
 from api.auth import Principal
 from api.errors import IdempotencyKeyReused, NotFound
+from api.idempotency import key_hash_of
 from api.job_batch_resource import FAILURES_SHOWN, BatchResource
 from api.job_bodies import JobBatchBody
 from api.job_requests import arguments_of, invalid, type_of, written
 from api.outages import asking_postgres
+from contracts.audit import Act
 from contracts.ids import new_batch_id
 from contracts.job_batches import JobBatch
 from contracts.jobs import JobType
@@ -28,13 +29,14 @@ ERRORS_LOOKED_FOR = 50
 class BatchKeeper:
     """Accepts, shows and cancels batches.
 
-    Every method raises Unreachable, and those that take a batch's id NotFound, also for somebody else's.
+    Every method raises Unreachable, and those that take a batch's id NotFound, also for somebody else's. What an
+    operator does to somebody else's is in the audit log (`act`).
     """
 
     def __init__(self, batches: BatchRepository) -> None:
         self._batches = batches
 
-    async def accept(self, caller: Principal, key: str, body: JobBatchBody) -> tuple[BatchResource, bool]:
+    async def accept(self, caller: Principal, key: str | None, body: JobBatchBody) -> tuple[BatchResource, bool]:
         """Accept a batch; False when its key was used before.
 
         Raises InvalidRequest, RequestValidationError or IdempotencyKeyReused.
@@ -49,7 +51,7 @@ class BatchKeeper:
             queue=body.queue or job_type.queue,
             priority=body.priority,
             items=await _checked(job_type, body),
-            key_hash=sha256(key.encode()).hexdigest(),
+            key_hash=key_hash_of(key),
             request_hash=body.request_hash,
         )
         try:
@@ -62,11 +64,11 @@ class BatchKeeper:
     async def get(self, caller: Principal, batch_id: str) -> BatchResource:
         return await self._now(await self._known(caller, batch_id))
 
-    async def cancel(self, caller: Principal, batch_id: str) -> BatchResource:
+    async def cancel(self, caller: Principal, batch_id: str, act: Act) -> BatchResource:
         """End the jobs that have not begun or are between attempts, and have those that run told."""
-        await self._known(caller, batch_id)
+        known = await self._known(caller, batch_id)
         async with asking_postgres():
-            await self._batches.cancel(batch_id)
+            await self._batches.cancel(batch_id, act if caller.acts_for(known.subject) else None)
         return await self.get(caller, batch_id)
 
     async def _known(self, caller: Principal, batch_id: str) -> JobBatch:

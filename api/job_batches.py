@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.dependencies import KEY_PARAMETER, Batches, BatchIdInPath, Caller, IdempotencyKey
-from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused, NotFound
+from api.bodies import AsideBody, note_of
+from api.dependencies import OPTIONAL_KEY_PARAMETER, Acting, Batches, BatchIdInPath, Caller, OptionalIdempotencyKey
+from api.errors import IdempotencyKeyInvalid, IdempotencyKeyReused, NotFound
 from api.job_batch_resource import BatchResource
 from api.job_bodies import JobBatchBody
 from api.jobs import JobRoute, keepers
@@ -38,11 +39,16 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
     "",
     status_code=202,
     response_model=BatchResource,
-    openapi_extra={"parameters": [KEY_PARAMETER | {"description": "Names the batch within the token's subject."}]},
-    responses=ACCEPTED | problems(IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyKeyReused),
+    openapi_extra={
+        "parameters": [
+            OPTIONAL_KEY_PARAMETER
+            | {"description": "Names the batch within the token's subject; without one, each request makes a batch."}
+        ]
+    },
+    responses=ACCEPTED | problems(IdempotencyKeyInvalid, IdempotencyKeyReused),
 )
 @requires(Scope.JOBS_WRITE)
-async def enqueue_batch(body: JobBatchBody, key: IdempotencyKey, caller: Caller, batches: Batches) -> Response:
+async def enqueue_batch(body: JobBatchBody, key: OptionalIdempotencyKey, caller: Caller, batches: Batches) -> Response:
     """Accept up to 10,000 jobs of one type, all or none. Repeating the request with the same key is safe."""
     batch, is_new = await batches.accept(caller, key, body)
     headers = {"Location": batch.links.self}
@@ -60,6 +66,8 @@ async def get_batch(batch_id: BatchIdInPath, caller: Caller, batches: Batches) -
 
 @router.post("/{batch_id}/cancel", response_model=BatchResource, responses=problems(NotFound))
 @keepers
-async def cancel_batch(batch_id: BatchIdInPath, caller: Caller, batches: Batches) -> Response:
+async def cancel_batch(
+    batch_id: BatchIdInPath, caller: Caller, acting: Acting, batches: Batches, body: AsideBody | None = None
+) -> Response:
     """Cancel what has not ended: at once what does not run; what runs is told, and stops when it can."""
-    return answer(await batches.cancel(caller, batch_id))
+    return answer(await batches.cancel(caller, batch_id, acting.because(note_of(body))))

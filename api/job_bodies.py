@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from api.bodies import Body, hash_of
+from api.bodies import Body, NoteBody, hash_of
 from api.instants import Instant
 from contracts import queues
 from contracts.job_batches import MAX_ITEMS
@@ -92,7 +92,7 @@ class JobBatchBody(Body):
         return hash_of(self)
 
 
-class RescheduleBody(Body, frozen=True):
+class RescheduleBody(NoteBody, frozen=True):
     """When a job is to begin instead: after `delay_s` seconds from now, or at `run_at`."""
 
     delay_s: DelayS | None = None

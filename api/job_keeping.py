@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from structlog.contextvars import bind_contextvars
 from temporalio.client import ActivityExecutionDescription, Client, PendingActivityState
@@ -11,10 +10,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.auth import Principal
 from api.cursors import next_cursor, position_of
 from api.errors import IdempotencyKeyReused, JobBegan, JobOver, NotFound
+from api.idempotency import key_hash_of
 from api.job_bodies import JobBody, RescheduleBody
 from api.job_requests import arguments_of, type_of, written
 from api.job_resource import JobList, JobResource, JobState, JobSummaryResource, LiveDetails
 from api.outages import Unreachable, asking_postgres, asking_temporal
+from contracts.audit import Act
 from contracts.ids import new_job_id
 from contracts.job_outcomes import error_of, outcome_of, progress_of
 from contracts.jobs import Job, JobStatus
@@ -24,6 +25,12 @@ from database.paging import Position
 
 DESCRIBE_WITHIN_S = 1.0
 UNBEGUN = (JobStatus.SCHEDULED, JobStatus.QUEUED)
+# One that is paused between its attempts, by somebody in the Web UI, waits as all that does not run.
+RUNS = (
+    PendingActivityState.STARTED,
+    PendingActivityState.CANCEL_REQUESTED,
+    PendingActivityState.PAUSE_REQUESTED,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class AskedForJob:
 class JobKeeper:
     """Accepts, shows, cancels and reschedules jobs.
 
-    Every method raises Unreachable, and those that take a job's id NotFound, also for somebody else's.
+    Every method raises Unreachable, and those that take a job's id NotFound, also for somebody else's. What an operator
+    does to somebody else's is in the audit log (`act`).
     """
 
     def __init__(self, jobs: JobRepository, runs: JobRuns, temporal: Client) -> None:
@@ -60,7 +68,7 @@ class JobKeeper:
             unique_key=body.unique_key or job_type.unique_key_for(arguments),
             delay_s=body.delay_s,
             run_at=body.run_at,
-            key_hash=sha256(key.encode()).hexdigest(),
+            key_hash=key_hash_of(key),
             request_hash=body.request_hash,
         )
         try:
@@ -101,21 +109,26 @@ class JobKeeper:
             next_cursor=next_cursor(found, limit, lambda job: Position(job.created_at, job.id)),
         )
 
-    async def cancel(self, caller: Principal, job_id: str) -> JobResource:
+    async def cancel(self, caller: Principal, job_id: str, act: Act) -> JobResource:
         """End a job at once while nothing of it runs, else ask it to stop. Raises JobOver, not for a cancelled one."""
         known = await self.known(caller, job_id)
         async with asking_postgres():
-            cancelled = await self._jobs.cancel(job_id)
+            cancelled = await self._jobs.cancel(job_id, act if caller.acts_for(known.subject) else None)
             known = cancelled or await self._jobs.find(job_id) or known
         if cancelled is None and known.status is not JobStatus.CANCELLED:
             raise JobOver(f"It is {known.status} already.")
         return await self._now(known)
 
-    async def reschedule(self, caller: Principal, job_id: str, body: RescheduleBody) -> JobResource:
+    async def reschedule(self, caller: Principal, job_id: str, body: RescheduleBody, act: Act) -> JobResource:
         """Have a job that waits for its time begin at another. Raises JobOver or JobBegan."""
-        await self.known(caller, job_id)
+        known = await self.known(caller, job_id)
         async with asking_postgres():
-            rescheduled = await self._jobs.reschedule(job_id, delay_s=body.delay_s, run_at=body.run_at)
+            rescheduled = await self._jobs.reschedule(
+                job_id,
+                delay_s=body.delay_s,
+                run_at=body.run_at,
+                act=act if caller.acts_for(known.subject) else None,
+            )
         if rescheduled is not None:
             return JobResource.now(rescheduled)
         status = (await self.known(caller, job_id)).status
@@ -175,7 +188,7 @@ async def _live(job: Job, description: ActivityExecutionDescription) -> LiveDeta
     failure = await description.last_failure()
     error = error_of(failure) if failure is not None else None
     next_at = description.next_attempt_schedule_time
-    if description.run_state is not PendingActivityState.SCHEDULED:
+    if description.run_state in RUNS:
         status = JobStatus.RUNNING
     elif description.attempt > 1:
         status = JobStatus.RETRYING

@@ -6,9 +6,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from api.errors import FieldError, InvalidRequest
+from api.errors import FieldError, InvalidRequest, RequestTooLarge
 from contracts.job_types import OFFERED
-from contracts.jobs import JobType
+from contracts.jobs import MAX_ARGUMENTS_BYTES, JobType
 
 
 def type_of(name: str, queue: str | None) -> JobType:
@@ -32,11 +32,18 @@ def arguments_of(job_type: JobType, sent: dict[str, Any], *place: str | int) -> 
 
 
 def written(arguments: BaseModel, field: str) -> str:
-    """As JSON. Raises InvalidRequest for what cannot be."""
+    """As JSON. Raises InvalidRequest for what cannot be, and RequestTooLarge for what no job may have."""
     try:
-        return arguments.model_dump_json()
+        text = arguments.model_dump_json()
     except PydanticSerializationError:
         raise invalid(field, "must be Unicode text, without lone surrogates") from None
+    if len(text.encode()) > MAX_ARGUMENTS_BYTES:
+        allowed = f"must have at most {MAX_ARGUMENTS_BYTES} bytes as JSON"
+        raise RequestTooLarge(
+            f"{field} {allowed}. Store what is larger, and pass its id.",
+            errors=[FieldError(field=field, message=allowed)],
+        )
+    return text
 
 
 def invalid(field: str, message: str) -> InvalidRequest:

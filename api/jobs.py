@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.dependencies import KEY_PARAMETER, Caller, IdempotencyKey, JobIdInPath, Jobs
+from api.bodies import AsideBody, note_of
+from api.dependencies import KEY_PARAMETER, Acting, Caller, IdempotencyKey, JobIdInPath, Jobs
 from api.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
@@ -31,7 +32,7 @@ from contracts.jobs import JobStatus
 
 
 class JobRoute(GuardedRoute):
-    """A route whose callers are told what to do with arguments that are too large."""
+    """A route whose callers are told what to do with a body that is too large."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -39,7 +40,10 @@ class JobRoute(GuardedRoute):
         async def advised(request: Request) -> Response:
             try:
                 return await handle(request)
-            except RequestTooLarge:
+            except RequestTooLarge as refusal:
+                if refusal.errors:
+                    # It says which arguments are.
+                    raise
                 raise RequestTooLarge(
                     f"A body has at most {self.max_body_bytes} bytes. Store what is larger, and pass its id."
                 ) from None
@@ -118,9 +122,11 @@ async def get_job(job_id: JobIdInPath, caller: Caller, jobs: Jobs) -> Response:
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobResource, responses=problems(NotFound, JobOver))
 @keepers
-async def cancel_job(job_id: JobIdInPath, caller: Caller, jobs: Jobs) -> Response:
+async def cancel_job(
+    job_id: JobIdInPath, caller: Caller, acting: Acting, jobs: Jobs, body: AsideBody | None = None
+) -> Response:
     """Cancel a job: at once before it begins or between attempts; one that runs is told, and stops when it can."""
-    return answer(await jobs.cancel(caller, job_id))
+    return answer(await jobs.cancel(caller, job_id, acting.because(note_of(body))))
 
 
 @router.post(
@@ -129,6 +135,8 @@ async def cancel_job(job_id: JobIdInPath, caller: Caller, jobs: Jobs) -> Respons
     responses=problems(NotFound, JobBegan, JobOver),
 )
 @keepers
-async def reschedule_job(job_id: JobIdInPath, body: RescheduleBody, caller: Caller, jobs: Jobs) -> Response:
+async def reschedule_job(
+    job_id: JobIdInPath, body: RescheduleBody, caller: Caller, acting: Acting, jobs: Jobs
+) -> Response:
     """Have a job that is `scheduled` begin at another time, sooner or later."""
-    return answer(await jobs.reschedule(caller, job_id, body))
+    return answer(await jobs.reschedule(caller, job_id, body, acting.because(body.note)))

@@ -1,11 +1,15 @@
 """What the API counts; Prometheus reads it on a port of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.inbound import InboundProvider
+from database.engine import pool_use
 
 REQUESTS = Histogram(
     "followthrough_api_request_seconds",
@@ -29,6 +33,49 @@ ORDER_WATCHERS_DROPPED = Counter("followthrough_order_watchers_dropped", "Watche
 JOB_WATCHERS = Gauge("followthrough_job_watchers", "Clients that watch a job now")
 JOB_WATCHERS_DROPPED = Counter("followthrough_job_watchers_dropped", "Watchers dropped for reading too slowly")
 ORDER_EXPORTS = Gauge("followthrough_order_exports", "Exports of orders under way")
+
+EVENT_LOOP_BLOCKS = Counter("followthrough_event_loop_blocks", "How often the event loop was blocked")
+EVENT_LOOP_BLOCKED = Histogram(
+    "followthrough_event_loop_blocked_seconds",
+    "For how long the event loop was blocked",
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+
+def event_loop_blocked(seconds: float) -> None:
+    EVENT_LOOP_BLOCKS.inc()
+    EVENT_LOOP_BLOCKED.observe(seconds)
+
+
+class _Pools(Collector):
+    """Looks at pools when it is asked, under the names that the worker has for its own."""
+
+    def __init__(self, engines: Mapping[str, AsyncEngine]) -> None:
+        self._engines = engines
+
+    def collect(self) -> Iterator[Metric]:
+        used = GaugeMetricFamily(
+            "followthrough_database_connections_used", "Connections handed out by a pool", labels=["pool"]
+        )
+        limit = GaugeMetricFamily(
+            "followthrough_database_connections_limit", "Connections a pool may have", labels=["pool"]
+        )
+        for name, engine in self._engines.items():
+            use = pool_use(engine)
+            used.add_metric([name], use.used)
+            limit.add_metric([name], use.limit)
+        yield from (used, limit)
+
+
+@contextmanager
+def pools_shown(engines: Mapping[str, AsyncEngine]) -> Iterator[None]:
+    """Show how much of each of these pools is in use while the context is open."""
+    pools = _Pools(engines)
+    REGISTRY.register(pools)
+    try:
+        yield
+    finally:
+        REGISTRY.unregister(pools)
 
 
 @contextmanager

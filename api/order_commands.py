@@ -29,6 +29,7 @@ from api.errors import (
 from api.order_reading import KnownOrder, OrderReader
 from api.order_resource import OrderResource
 from api.outages import asking_temporal, is_outage
+from contracts.audit import Act
 from contracts.customers import CustomerAction
 from contracts.failures import FailureCode
 from contracts.operators import Decision, ResolveOrder, RetryOrder
@@ -54,12 +55,15 @@ class TakesLong(Exception):
 
 
 class OrderCommands:
-    """Cancels, approves, rejects and repairs orders."""
+    """Cancels, approves, rejects and repairs orders.
+
+    Their workflows have our books enter what an operator does (`act`) in the audit log, with what comes of it.
+    """
 
     def __init__(self, reader: OrderReader) -> None:
         self._reader = reader
 
-    async def cancel(self, caller: Principal, order_id: str) -> OrderResource:
+    async def cancel(self, caller: Principal, order_id: str, act: Act | None = None) -> OrderResource:
         """Undo an order.
 
         Raises NotFound, TooLate, or Unreachable or TemporarilyUnavailable when nothing says (yet) whether it is undone.
@@ -68,7 +72,7 @@ class OrderCommands:
         if known.order.status.is_final:
             return _cancelled(known.order)
         try:
-            return await self._update(known, OrderWorkflow.cancel)
+            return await self._update(known, OrderWorkflow.cancel, _of_an_operator(caller, known, act))
         except WorkflowEnded:
             return _cancelled((await self._reader.known(caller, order_id)).order)
         except TakesLong:
@@ -82,7 +86,9 @@ class OrderCommands:
                 case Phase.CLOSED:
                     return _cancelled(known.order)
 
-    async def act(self, caller: Principal, order_id: str, action: CustomerAction) -> OrderResource:
+    async def act(
+        self, caller: Principal, order_id: str, action: CustomerAction, act: Act | None = None
+    ) -> OrderResource:
         """Amend or cancel an order of which a part is not available.
 
         Raises NotFound, NoActionRequired, or Unreachable or TemporarilyUnavailable when nothing says what came of it.
@@ -91,7 +97,9 @@ class OrderCommands:
         if known.order.status.is_final:
             raise NoActionRequired(f"Its status is {known.order.status}.")
         try:
-            return await self._update(known, OrderWorkflow.act_for_customer, action)
+            return await self._update(
+                known, OrderWorkflow.act_for_customer, action, _of_an_operator(caller, known, act)
+            )
         except WorkflowEnded:
             order = (await self._reader.known(caller, order_id)).order
             if action is CustomerAction.CANCEL and order.status is OrderStatus.CANCELLED:
@@ -103,7 +111,9 @@ class OrderCommands:
                 raise TemporarilyUnavailable from None
             return await self._reader.current(known)
 
-    async def change_address(self, caller: Principal, order_id: str, ship_to: Address) -> OrderResource:
+    async def change_address(
+        self, caller: Principal, order_id: str, ship_to: Address, act: Act | None = None
+    ) -> OrderResource:
         """Have an order sent elsewhere.
 
         Raises NotFound, TooLate, or Unreachable or TemporarilyUnavailable when nothing says where it goes.
@@ -112,7 +122,7 @@ class OrderCommands:
         if known.order.status.is_final:
             raise TooLate(f"Its status is {known.order.status}.")
         try:
-            return await self._update(known, OrderWorkflow.change_address, ship_to)
+            return await self._update(known, OrderWorkflow.change_address, ship_to, _of_an_operator(caller, known, act))
         except WorkflowEnded:
             raise TooLate("It has ended.") from None
         except TakesLong:
@@ -122,14 +132,14 @@ class OrderCommands:
                 return OrderResource.from_projection(order)
             raise TemporarilyUnavailable from None
 
-    async def decide(self, caller: Principal, order_id: str, *, approved: bool, note: str) -> OrderResource:
+    async def decide(self, caller: Principal, order_id: str, *, approved: bool, act: Act) -> OrderResource:
         """Approve or reject an order. Repeating a decision is harmless.
 
         Raises NotFound, NotAwaitingApproval, or Unreachable.
         """
         known = await self._reader.known(caller, order_id)
         if known.may_await_approval:
-            decision = Decision(approved=approved, operator=caller.subject, note=note)
+            decision = Decision.of(act, approved=approved)
             try:
                 async with asking_temporal(SIGNALLED_WITHIN_S):
                     await self._reader.handle(order_id).signal(
@@ -144,15 +154,13 @@ class OrderCommands:
             raise NotAwaitingApproval(f"Its status is {known.order.status}.")
         return await self._reader.get(caller, order_id)
 
-    async def retry(self, caller: Principal, order_id: str, *, note: str, request_id: str) -> OrderResource:
+    async def retry(self, caller: Principal, order_id: str, act: Act) -> OrderResource:
         """Have a parked order go on. Raises NotFound, NotParked, or Unreachable."""
-        request = RetryOrder(operator=caller.subject, note=note, request_id=request_id)
-        return await self._repair(caller, order_id, OrderWorkflow.retry, request)
+        return await self._repair(caller, order_id, OrderWorkflow.retry, RetryOrder.of(act))
 
-    async def resolve(self, caller: Principal, order_id: str, *, status: OrderStatus, note: str) -> OrderResource:
+    async def resolve(self, caller: Principal, order_id: str, *, status: OrderStatus, act: Act) -> OrderResource:
         """Close a parked order by hand. Raises NotFound, NotParked, BooksContradict, or Unreachable."""
-        request = ResolveOrder(operator=caller.subject, note=note, status=status)
-        return await self._repair(caller, order_id, OrderWorkflow.resolve, request)
+        return await self._repair(caller, order_id, OrderWorkflow.resolve, ResolveOrder.of(act, status=status))
 
     async def _repair(self, caller: Principal, order_id: str, update: Any, request: Any) -> OrderResource:
         known = await self._reader.known(caller, order_id)
@@ -209,6 +217,11 @@ class OrderCommands:
                 if error.status is not RPCStatusCode.FAILED_PRECONDITION:
                     raise
             await asyncio.sleep(SEND_AGAIN_AFTER_S)
+
+
+def _of_an_operator(caller: Principal, known: KnownOrder, act: Act | None) -> Act | None:
+    """What customers do to their own orders is none."""
+    return act if caller.acts_for(known.order.customer_id) else None
 
 
 def _refusal(error: WorkflowUpdateFailedError) -> Exception:

@@ -7,9 +7,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.bodies import CustomerActionBody, PlaceOrderBody, ShippingAddressBody
+from api.bodies import AsideBody, CustomerActionBody, PlaceOrderBody, ShippingAddressBody, note_of
 from api.dependencies import (
     KEY_PARAMETER,
+    Acting,
     Caller,
     Commands,
     IdempotencyKey,
@@ -97,12 +98,14 @@ async def get_order(order_id: OrderIdInPath, caller: Caller, reader: Reader) -> 
 
 @router.post("/{order_id}/cancel", response_model=OrderResource, responses=problems(NotFound, TooLate, RequestTooLarge))
 @requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
-async def cancel_order(order_id: OrderIdInPath, caller: Caller, commands: Commands) -> Response:
+async def cancel_order(
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: AsideBody | None = None
+) -> Response:
     """Cancel an order, and undo what was done for it. Cancelling a cancelled or rejected order changes nothing.
 
     What takes long to undo goes on after the answer; the order then is `processing` or `needs_attention`.
     """
-    return answer(await commands.cancel(caller, order_id))
+    return answer(await commands.cancel(caller, order_id, acting.because(note_of(body))))
 
 
 @router.post(
@@ -112,10 +115,10 @@ async def cancel_order(order_id: OrderIdInPath, caller: Caller, commands: Comman
 )
 @requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
 async def act_for_customer(
-    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: CustomerActionBody
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: CustomerActionBody
 ) -> Response:
     """Say what to do with an order of which a part is not available: go on without that, or cancel."""
-    return answer(await commands.act(caller, order_id, body.action))
+    return answer(await commands.act(caller, order_id, body.action, acting.because(body.note)))
 
 
 @router.patch(
@@ -125,7 +128,8 @@ async def act_for_customer(
 )
 @requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
 async def change_shipping_address(
-    order_id: OrderIdInPath, caller: Caller, commands: Commands, body: ShippingAddressBody
+    order_id: OrderIdInPath, caller: Caller, acting: Acting, commands: Commands, body: ShippingAddressBody
 ) -> Response:
     """Have an order sent elsewhere, until something of it is handed to the carrier."""
-    return answer(await commands.change_address(caller, order_id, Address(**dict(body))))
+    ship_to = Address(**body.model_dump(exclude={"note"}))
+    return answer(await commands.change_address(caller, order_id, ship_to, acting.because(body.note)))

@@ -9,6 +9,7 @@ from api.auth import Principal
 from api.bodies import hash_of
 from api.cursors import next_cursor, position_of
 from api.errors import IdempotencyKeyReused, NotFound, ReportNotReady
+from api.idempotency import key_hash_of
 from api.job_keeping import JobKeeper
 from api.outages import asking_postgres
 from api.report_bodies import ReportBody
@@ -42,7 +43,7 @@ class ReportKeeper:
         self._jobs = jobs
         self._keeper = keeper
 
-    async def accept(self, caller: Principal, key: str, body: ReportBody) -> AskedForReport:
+    async def accept(self, caller: Principal, key: str | None, body: ReportBody) -> AskedForReport:
         """Accept a report of the caller's orders, or of everybody's for an operator. Raises IdempotencyKeyReused."""
         terms = OrdersReport(
             id=new_report_id(),
@@ -55,7 +56,7 @@ class ReportKeeper:
             type=body.type,
             terms=terms,
             subject=caller.subject,
-            key_hash=sha256(key.encode()).hexdigest(),
+            key_hash=key_hash_of(key),
             # Whose orders they are is a part of what was asked for, though it stands in the token.
             request_hash=sha256(f"{terms.customer_id} {hash_of(body)}".encode()).hexdigest(),
         )

@@ -7,14 +7,21 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.dependencies import KEY_PARAMETER, Caller, Downloads, IdempotencyKey, ReportIdInPath, Reports
+from api.dependencies import (
+    OPTIONAL_KEY_PARAMETER,
+    Caller,
+    Downloads,
+    OptionalIdempotencyKey,
+    ReportIdInPath,
+    Reports,
+)
 from api.errors import (
     IdempotencyKeyInvalid,
-    IdempotencyKeyMissing,
     IdempotencyKeyReused,
     InvalidCursor,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     RangeNotSatisfiable,
     ReportNotReady,
 )
@@ -52,6 +59,7 @@ FILE: dict[int | str, dict[str, Any]] = {
         "headers": {"Location": {**_TEXT, "description": "good for a minute, for whoever has it"}},
     },
 }
+DESCRIBED: dict[int | str, dict[str, Any]] = {status: FILE[status] for status in (200, 304)}
 
 
 def _header(name: str, description: str, example: str) -> dict[str, Any]:
@@ -61,6 +69,7 @@ def _header(name: str, description: str, example: str) -> dict[str, Any]:
 CONDITIONS = [
     _header("Range", "one range of bytes; several are answered with everything", "bytes=1000-"),
     _header("If-Range", "the ETag of what the range is to continue; of anything else everything is sent", '"9f86d0"'),
+    _header("If-Match", "ETags of what is wanted alone: answered with 412 when this file is not among it", '"9f86d0"'),
     _header("If-None-Match", "ETags of what one has: answered with 304 when this file is among it", '"9f86d0"'),
 ]
 
@@ -76,11 +85,16 @@ class ListQuery(BaseModel, extra="forbid"):
     "",
     status_code=202,
     response_model=ReportResource,
-    openapi_extra={"parameters": [KEY_PARAMETER | {"description": "Names the report within the token's subject."}]},
-    responses=ACCEPTED | problems(IdempotencyKeyMissing, IdempotencyKeyInvalid, IdempotencyKeyReused),
+    openapi_extra={
+        "parameters": [
+            OPTIONAL_KEY_PARAMETER
+            | {"description": "Names the report within the token's subject; without one, each request makes a report."}
+        ]
+    },
+    responses=ACCEPTED | problems(IdempotencyKeyInvalid, IdempotencyKeyReused),
 )
 @requires(Scope.REPORTS_WRITE)
-async def ask_for_report(body: ReportBody, key: IdempotencyKey, caller: Caller, reports: Reports) -> Response:
+async def ask_for_report(body: ReportBody, key: OptionalIdempotencyKey, caller: Caller, reports: Reports) -> Response:
     """Have a report written: of the caller's own orders, or of everybody's for an operator."""
     asked_for = await reports.accept(caller, key, body)
     headers = {"Location": asked_for.report.links.self}
@@ -107,7 +121,7 @@ async def get_report(report_id: ReportIdInPath, caller: Caller, reports: Reports
     "/{report_id}/download",
     response_class=Response,
     openapi_extra={"parameters": CONDITIONS},
-    responses=FILE | problems(NotFound, ReportNotReady, RangeNotSatisfiable),
+    responses=FILE | problems(NotFound, ReportNotReady, PreconditionFailed, RangeNotSatisfiable),
 )
 @keepers
 async def download_report(
@@ -116,3 +130,18 @@ async def download_report(
     """Download a report's file, or a part of it."""
     report, file = await reports.file(caller, report_id)
     return await downloads.answer(report, file, request.headers)
+
+
+@router.head(
+    "/{report_id}/download",
+    response_class=Response,
+    openapi_extra={"parameters": CONDITIONS},
+    responses=DESCRIBED | problems(NotFound, ReportNotReady, PreconditionFailed),
+)
+@keepers
+async def describe_download(
+    report_id: ReportIdInPath, request: Request, caller: Caller, reports: Reports, downloads: Downloads
+) -> Response:
+    """Learn the size and the ETag of a report's file."""
+    report, file = await reports.file(caller, report_id)
+    return downloads.about(report, file, request.headers)

@@ -6,19 +6,12 @@ from enum import StrEnum
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from temporalio.client import ScheduleOverlapPolicy
 
-from api.bodies import Body
+from api.bodies import NoteBody
 from api.instants import Instant
-from contracts.text import Note
 
 MAX_BACKFILL = timedelta(days=31)
 MAX_BACKFILLED_RUNS = 500
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-class PauseBody(Body, frozen=True):
-    """Why a schedule is paused, or goes on."""
-
-    note: Note | None = Field(default=None, examples=["while the provider moves house"])
 
 
 class Overlap(StrEnum):
@@ -34,7 +27,7 @@ class Overlap(StrEnum):
         return ScheduleOverlapPolicy[self.name]
 
 
-class BackfillBody(Body):
+class BackfillBody(NoteBody):
     """Have the runs done that were due from one moment until before another, both in the past."""
 
     model_config = ConfigDict(

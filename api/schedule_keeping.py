@@ -1,9 +1,15 @@
-"""Shows operators the schedules, and passes on what they ask of one. All of it is Temporal's to keep."""
+"""Shows operators the schedules, and passes on what they ask of one. All of it is Temporal's to keep.
+
+The audit log is in Postgres, and no transaction spans both. So an entry is written first, once Temporal has shown what
+the schedule is. When the process dies between the two, or Temporal goes away, the log tells of something that was asked
+for and not done; it never lacks what was done.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
@@ -11,9 +17,11 @@ from temporalio.client import Client, ScheduleBackfill, ScheduleDescription, Sch
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import FieldError, InvalidRequest, NotFound
-from api.outages import asking_temporal
+from api.outages import asking_postgres, asking_temporal
 from api.schedule_bodies import MAX_BACKFILLED_RUNS, BackfillBody
 from api.schedule_resource import MISSING, RunResource, ScheduleList, ScheduleResource
+from contracts.audit import Act, AuditAction
+from database.audit import AuditLog
 from workflows.schedule_drift import drift
 from workflows.schedules import MEMO, DeclaredSchedule
 
@@ -27,8 +35,9 @@ SHIFT = timedelta(microseconds=1)
 class ScheduleKeeper:
     """Every method raises Unreachable, and those that take a name NotFound for one that the code does not have."""
 
-    def __init__(self, temporal: Client, declared: Sequence[DeclaredSchedule]) -> None:
+    def __init__(self, temporal: Client, declared: Sequence[DeclaredSchedule], audit: AuditLog) -> None:
         self._temporal = temporal
+        self._audit = audit
         self._declared = {one.name: one for one in declared}
 
     async def list(self) -> ScheduleList:
@@ -46,34 +55,47 @@ class ScheduleKeeper:
         async with asking_temporal(WITHIN_S):
             return await self._shown(declared)
 
-    async def pause(self, name: str, note: str) -> ScheduleResource:
+    async def pause(self, name: str, act: Act) -> ScheduleResource:
         """Have it start nothing until it is resumed; a run under way goes on."""
+        await self._record(name, act, AuditAction.SCHEDULE_PAUSE, {"paused": True})
         async with self._asked(name) as handle:
-            await handle.pause(note=note, rpc_timeout=RPC_TIMEOUT)
+            await handle.pause(note=act.note or f"paused by {act.actor}", rpc_timeout=RPC_TIMEOUT)
         return await self.get(name)
 
-    async def resume(self, name: str, note: str) -> ScheduleResource:
+    async def resume(self, name: str, act: Act) -> ScheduleResource:
         """Have it go on. What was due in between is not made up for: that is what backfilling is for."""
+        await self._record(name, act, AuditAction.SCHEDULE_RESUME, {"paused": False})
         async with self._asked(name) as handle:
-            await handle.unpause(note=note, rpc_timeout=RPC_TIMEOUT)
+            await handle.unpause(note=act.note or f"resumed by {act.actor}", rpc_timeout=RPC_TIMEOUT)
         return await self.get(name)
 
-    async def trigger(self, name: str) -> ScheduleResource:
+    async def trigger(self, name: str, act: Act) -> ScheduleResource:
         """Have it run now, or when the run under way has ended; also while it is paused."""
+        await self._record(name, act, AuditAction.SCHEDULE_TRIGGER, {"asked_for": "a run now"})
         async with self._asked(name) as handle:
             await handle.trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE, rpc_timeout=RPC_TIMEOUT)
         return await self.get(name)
 
-    async def backfill(self, name: str, body: BackfillBody) -> ScheduleResource:
+    async def backfill(self, name: str, body: BackfillBody, act: Act) -> ScheduleResource:
         """Have it do the runs that were due in a time. Raises InvalidRequest for none, and for too many."""
         period = ScheduleBackfill(start_at=body.since - SHIFT, end_at=body.until - SHIFT, overlap=body.overlap.policy)
-        async with self._asked(name) as handle:
+        async with self._asked(name):
             runs = await self._due(name, period)
-            if not 1 <= runs <= MAX_BACKFILLED_RUNS:
-                problem = f"from then until `to` must be 1 to {MAX_BACKFILLED_RUNS} runs"
-                raise InvalidRequest("1 field is not valid", errors=[FieldError(field="from", message=problem)])
+        if not 1 <= runs <= MAX_BACKFILLED_RUNS:
+            problem = f"from then until `to` must be 1 to {MAX_BACKFILLED_RUNS} runs"
+            raise InvalidRequest("1 field is not valid", errors=[FieldError(field="from", message=problem)])
+        asked_for = body.model_dump(mode="json", by_alias=True, exclude={"note"}) | {"runs": runs}
+        await self._record(name, act, AuditAction.SCHEDULE_BACKFILL, asked_for)
+        async with self._asked(name) as handle:
             await handle.backfill(period, rpc_timeout=RPC_TIMEOUT)
         return await self.get(name)
+
+    async def _record(self, name: str, act: Act, action: AuditAction, after: Mapping[str, Any]) -> None:
+        """Enter in the audit log what is about to be asked of a schedule that Temporal has."""
+        async with self._asked(name) as handle:
+            state = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).schedule.state
+        async with asking_postgres():
+            await self._audit.add(act, action, name, before={"paused": state.paused}, after=after)
 
     def _known(self, name: str) -> DeclaredSchedule:
         declared = self._declared.get(name)

@@ -107,4 +107,5 @@ class ScheduleList(BaseModel, frozen=True):
     """All schedules of the code; `not_declared` names those that it once had, and that are still there."""
 
     items: tuple[ScheduleResource, ...]
+    next_cursor: None = None
     not_declared: tuple[str, ...]

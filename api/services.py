@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
@@ -16,15 +16,18 @@ from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
 from api.job_feed import JobFeed
 from api.job_keeping import JobKeeper
+from api.metrics import pools_shown
 from api.order_commands import OrderCommands
 from api.order_exporting import OrderExporter
 from api.order_feed import OrderFeed, running_feed
 from api.order_placing import OrderPlacer
 from api.order_reading import OrderReader
+from api.queue_keeping import QueueKeeper
 from api.readiness import Readiness
 from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
+from api.state_metrics import StateMetrics, shown
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
@@ -42,8 +45,10 @@ from database.order_events import OrderEvents
 from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.reports import ReportRepository
+from database.tallies import Tallies
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
+from payloads import data_converter
 from providers.object_store import ObjectStore, S3Access, open_object_store
 from providers.webhook_urls import WebhookUrlPolicy
 from settings import (
@@ -53,6 +58,7 @@ from settings import (
     MerchandiserSettings,
     ObjectStoreSettings,
     OrderSettings,
+    PayloadSettings,
     S3Settings,
     ScheduleSettings,
     TemporalSettings,
@@ -92,6 +98,8 @@ class Services:
     job_feed: JobFeed
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
+    queues: QueueKeeper
+    payload_codec: PayloadCodec | None
 
 
 @asynccontextmanager
@@ -118,7 +126,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     client = await Client.connect(
         temporal.address,
         namespace=temporal.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
@@ -128,7 +136,12 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     )
     try:
         async with running_feed(OrderEvents(listening)) as feed:
-            yield _services(engine, exporting, client, feed, settings)
+            services = _services(engine, exporting, client, feed, settings)
+            state = StateMetrics(Tallies(engine), DeadLetters(engine), services.queues, services.schedules)
+            pools = {"api": engine, "exports": exporting, "order events": listening}
+            with pools_shown(pools):
+                async with shown(state):
+                    yield services
     finally:
         await engine.dispose()
         await exporting.dispose()
@@ -145,6 +158,7 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
+    audit = AuditLog(engine)
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -170,11 +184,15 @@ def _services(
         jobs=job_keeper,
         reports=ReportKeeper(ReportRepository(engine), jobs, job_keeper),
         downloads=ReportDownloads(_object_store()),
-        schedules=ScheduleKeeper(client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)),
+        schedules=ScheduleKeeper(
+            client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone), audit
+        ),
         attention=AttentionRepository(engine),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), AuditLog(engine), commands),
+        dead_letters=DeadLetterKeeper(DeadLetters(engine), audit, commands),
+        queues=QueueKeeper(client),
+        payload_codec=client.data_converter.payload_codec,
     )
 
 

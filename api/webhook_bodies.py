@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.bodies import Body
+from api.bodies import NoteBody
 from contracts.text import Note
 from contracts.webhooks import EndpointStatus, Subscription
 
@@ -26,7 +26,7 @@ EventTypes = Annotated[
 Description = Annotated[Note, Field(examples=["our warehouse"])]
 
 
-class EndpointBody(Body, frozen=True):
+class EndpointBody(NoteBody, frozen=True):
     """Where webhooks are to be sent, and which."""
 
     url: Url
@@ -34,7 +34,7 @@ class EndpointBody(Body, frozen=True):
     description: Description | None = None
 
 
-class EndpointChangesBody(Body, frozen=True):
+class EndpointChangesBody(NoteBody, frozen=True):
     """What is to be changed of an endpoint; what is left out stays."""
 
     url: Url | None = None
@@ -44,7 +44,11 @@ class EndpointChangesBody(Body, frozen=True):
 
     @model_validator(mode="after")
     def _only_the_description_can_be_empty(self) -> Self:
-        empty = [name for name in self.model_fields_set if getattr(self, name) is None and name != "description"]
+        empty = [
+            name
+            for name in self.model_fields_set
+            if getattr(self, name) is None and name not in ("description", "note")
+        ]
         if empty:
             raise ValueError(f"must not be null: {', '.join(sorted(empty))}")
         return self
@@ -52,4 +56,4 @@ class EndpointChangesBody(Body, frozen=True):
     @property
     def changes(self) -> dict[str, Any]:
         """The new values, by column."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude_unset=True, exclude={"note"})

@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth import Scope
-from api.dependencies import Caller, DeliveryIdInPath, EndpointIdInPath, Webhooks
+from api.bodies import AsideBody, note_of
+from api.dependencies import Acting, Caller, DeliveryIdInPath, EndpointIdInPath, NoteInQuery, Webhooks
 from api.errors import InvalidCursor, InvalidRequest, NotFound, TooManyEndpoints, UrlNotAllowed
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
@@ -50,9 +51,9 @@ Page = Annotated[PageQuery, Query()]
     responses=CREATED | problems(UrlNotAllowed, TooManyEndpoints),
 )
 @keepers
-async def create_endpoint(body: EndpointBody, caller: Caller, webhooks: Webhooks) -> Response:
+async def create_endpoint(body: EndpointBody, caller: Caller, acting: Acting, webhooks: Webhooks) -> Response:
     """Have events told to a URL of yours. An operator's endpoint is told of everybody's events."""
-    endpoint = await webhooks.create(caller, body)
+    endpoint = await webhooks.create(caller, body, acting.because(body.note))
     return answer(endpoint, 201, {"Location": endpoint.links.self})
 
 
@@ -73,32 +74,42 @@ async def get_endpoint(endpoint_id: EndpointIdInPath, caller: Caller, webhooks: 
 @router.patch("/{endpoint_id}", response_model=EndpointResource, responses=problems(NotFound, UrlNotAllowed))
 @keepers
 async def change_endpoint(
-    endpoint_id: EndpointIdInPath, body: EndpointChangesBody, caller: Caller, webhooks: Webhooks
+    endpoint_id: EndpointIdInPath, body: EndpointChangesBody, caller: Caller, acting: Acting, webhooks: Webhooks
 ) -> Response:
     """Change an endpoint; what is left out stays. One that was disabled is made active in this way, too."""
-    return answer(await webhooks.change(caller, endpoint_id, body))
+    return answer(await webhooks.change(caller, endpoint_id, body, acting.because(body.note)))
 
 
 @router.delete("/{endpoint_id}", status_code=204, response_class=Response, responses=problems(NotFound))
 @keepers
-async def delete_endpoint(endpoint_id: EndpointIdInPath, caller: Caller, webhooks: Webhooks) -> Response:
+async def delete_endpoint(
+    endpoint_id: EndpointIdInPath, caller: Caller, acting: Acting, webhooks: Webhooks, note: NoteInQuery = None
+) -> Response:
     """Delete an endpoint and the record of its deliveries. What was not delivered yet is not delivered any more."""
-    await webhooks.delete(caller, endpoint_id)
+    await webhooks.delete(caller, endpoint_id, acting.because(note))
     return Response(status_code=204)
 
 
 @router.post("/{endpoint_id}/rotate-secret", response_model=EndpointWithSecret, responses=problems(NotFound))
 @keepers
-async def rotate_secret(endpoint_id: EndpointIdInPath, caller: Caller, webhooks: Webhooks) -> Response:
+async def rotate_secret(
+    endpoint_id: EndpointIdInPath, caller: Caller, acting: Acting, webhooks: Webhooks, body: AsideBody | None = None
+) -> Response:
     """Get a new secret. For 24 hours every webhook is signed with the old one, too."""
-    return answer(await webhooks.rotate_secret(caller, endpoint_id))
+    return answer(await webhooks.rotate_secret(caller, endpoint_id, acting.because(note_of(body))))
 
 
 @router.post("/{endpoint_id}/test", status_code=202, response_model=DeliveryResource, responses=problems(NotFound))
 @keepers
-async def test_endpoint(endpoint_id: EndpointIdInPath, caller: Caller, webhooks: Webhooks) -> Response:
+async def test_endpoint(
+    endpoint_id: EndpointIdInPath,
+    caller: Caller,
+    acting: Acting,
+    webhooks: Webhooks,
+    body: AsideBody | None = None,  # noqa: PT028
+) -> Response:
     """Have a `webhook.test` event sent, whatever the endpoint subscribes to."""
-    return answer(await webhooks.test(caller, endpoint_id), 202)
+    return answer(await webhooks.test(caller, endpoint_id, acting.because(note_of(body))), 202)
 
 
 @router.get(
@@ -120,7 +131,13 @@ async def list_deliveries(endpoint_id: EndpointIdInPath, page: Page, caller: Cal
 )
 @keepers
 async def redeliver(
-    endpoint_id: EndpointIdInPath, delivery_id: DeliveryIdInPath, caller: Caller, webhooks: Webhooks
+    endpoint_id: EndpointIdInPath,
+    delivery_id: DeliveryIdInPath,
+    caller: Caller,
+    acting: Acting,
+    webhooks: Webhooks,
+    body: AsideBody | None = None,
 ) -> Response:
     """Have the very same message sent again, with the same webhook-id, as a delivery of its own."""
-    return answer(await webhooks.redeliver(caller, endpoint_id, delivery_id), 202)
+    act = acting.because(note_of(body))
+    return answer(await webhooks.redeliver(caller, endpoint_id, delivery_id, act), 202)

@@ -18,6 +18,7 @@ from api.webhook_resource import (
     EndpointResource,
     EndpointWithSecret,
 )
+from contracts.audit import Act
 from contracts.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookEventType
 from database.paging import Position
 from database.webhook_deliveries import DeliveryRepository
@@ -35,7 +36,8 @@ Found = TypeVar("Found")
 class WebhookKeeper:
     """Makes, shows and changes endpoints, and has messages sent to them.
 
-    Every method raises Unreachable, and those that take an endpoint's id NotFound, also for somebody else's.
+    Every method raises Unreachable, and those that take an endpoint's id NotFound, also for somebody else's. What an
+    operator does to the system's or somebody else's is in the audit log (`act`).
     """
 
     def __init__(self, endpoints: EndpointRepository, deliveries: DeliveryRepository, urls: WebhookUrlPolicy) -> None:
@@ -43,7 +45,7 @@ class WebhookKeeper:
         self._deliveries = deliveries
         self._urls = urls
 
-    async def create(self, caller: Principal, body: EndpointBody) -> EndpointWithSecret:
+    async def create(self, caller: Principal, body: EndpointBody, act: Act) -> EndpointWithSecret:
         """Raises UrlNotAllowed or TooManyEndpoints. What an operator makes is the system's, and hears of everybody."""
         await self._check(body.url)
         secret = new_secret()
@@ -55,6 +57,7 @@ class WebhookKeeper:
                     event_types=body.event_types,
                     description=body.description,
                     secret=secret,
+                    act=act if caller.is_operator else None,
                 )
         except HasTooMany:
             raise TooManyEndpoints("Delete one that is not needed any more.") from None
@@ -77,7 +80,9 @@ class WebhookKeeper:
     async def get(self, caller: Principal, endpoint_id: str) -> EndpointResource:
         return EndpointResource.of(await self._known(caller, endpoint_id))
 
-    async def change(self, caller: Principal, endpoint_id: str, body: EndpointChangesBody) -> EndpointResource:
+    async def change(
+        self, caller: Principal, endpoint_id: str, body: EndpointChangesBody, act: Act
+    ) -> EndpointResource:
         """Raises UrlNotAllowed."""
         known = await self._known(caller, endpoint_id)
         if not body.changes:
@@ -85,28 +90,30 @@ class WebhookKeeper:
         if body.url is not None:
             await self._check(body.url)
         async with asking_postgres():
-            return EndpointResource.of(_there(await self._endpoints.change(endpoint_id, body.changes)))
+            changed = await self._endpoints.change(endpoint_id, body.changes, _of_an_operator(caller, known, act))
+            return EndpointResource.of(_there(changed))
 
-    async def delete(self, caller: Principal, endpoint_id: str) -> None:
-        await self._known(caller, endpoint_id)
+    async def delete(self, caller: Principal, endpoint_id: str, act: Act) -> None:
+        known = await self._known(caller, endpoint_id)
         async with asking_postgres():
-            await self._endpoints.delete(endpoint_id)
+            await self._endpoints.delete(endpoint_id, _of_an_operator(caller, known, act))
 
-    async def rotate_secret(self, caller: Principal, endpoint_id: str) -> EndpointWithSecret:
-        await self._known(caller, endpoint_id)
+    async def rotate_secret(self, caller: Principal, endpoint_id: str, act: Act) -> EndpointWithSecret:
+        known = await self._known(caller, endpoint_id)
         secret = new_secret()
         async with asking_postgres():
-            endpoint = _there(await self._endpoints.rotate(endpoint_id, secret))
-        return EndpointWithSecret.with_secret(endpoint, secret)
+            rotated = await self._endpoints.rotate(endpoint_id, secret, _of_an_operator(caller, known, act))
+        return EndpointWithSecret.with_secret(_there(rotated), secret)
 
-    async def test(self, caller: Principal, endpoint_id: str) -> DeliveryResource:
+    async def test(self, caller: Principal, endpoint_id: str, act: Act) -> DeliveryResource:
         """Have a message sent that says nothing but what the endpoint is."""
         known = await self._known(caller, endpoint_id)
         event = WebhookEvent(
             type=WebhookEventType.TEST, id=known.id, status=known.status, at=datetime.now(UTC), owner=known.owner
         )
         async with asking_postgres():
-            return DeliveryResource.of(_there(await self._deliveries.send(endpoint_id, event)))
+            sent = await self._deliveries.send(endpoint_id, event, _of_an_operator(caller, known, act))
+            return DeliveryResource.of(_there(sent))
 
     async def deliveries(self, caller: Principal, endpoint_id: str, *, cursor: str | None, limit: int) -> DeliveryList:
         """A page of an endpoint's deliveries. Raises InvalidCursor."""
@@ -118,11 +125,12 @@ class WebhookKeeper:
             items=tuple(map(DeliveryResource.of, found[:limit])), next_cursor=next_cursor(found, limit, _place_of)
         )
 
-    async def redeliver(self, caller: Principal, endpoint_id: str, delivery_id: str) -> DeliveryResource:
+    async def redeliver(self, caller: Principal, endpoint_id: str, delivery_id: str, act: Act) -> DeliveryResource:
         """Have a message sent once more, under the webhook-id it had. Raises NotFound for an unknown delivery, too."""
-        await self._known(caller, endpoint_id)
+        known = await self._known(caller, endpoint_id)
         async with asking_postgres():
-            return DeliveryResource.of(_there(await self._deliveries.redeliver(endpoint_id, delivery_id)))
+            again = await self._deliveries.redeliver(endpoint_id, delivery_id, _of_an_operator(caller, known, act))
+            return DeliveryResource.of(_there(again))
 
     async def _known(self, caller: Principal, endpoint_id: str) -> WebhookEndpoint:
         bind_contextvars(endpoint_id=endpoint_id)
@@ -141,6 +149,10 @@ class WebhookKeeper:
             raise UrlNotAllowed(f"The URL is not allowed: {refused}.") from None
         except OSError:
             return
+
+
+def _of_an_operator(caller: Principal, known: WebhookEndpoint, act: Act) -> Act | None:
+    return act if caller.acts_for(known.owner) else None
 
 
 def _there(found: Found | None) -> Found:

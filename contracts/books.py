@@ -1,11 +1,14 @@
-"""What a workflow tells our books and what it learns from them. Bookings are idempotent: a repeat changes nothing."""
+"""What a workflow tells our books and what it learns from them. Bookings are idempotent: a repeat changes nothing.
+
+What histories of earlier versions hold has no `act`, and leaves nothing in the audit log.
+"""
 
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from contracts.audit import Act
+from contracts.audit import Act, Deed
 from contracts.failures import Failure
 from contracts.fulfilments import DEFAULT_WAREHOUSE, Fulfilment, FulfilmentStatus, OrderLine
 from contracts.money import Money
@@ -38,20 +41,23 @@ class ProviderStep(Booking, Generic[Call], frozen=True):
 
 
 class Amend(Booking, frozen=True):
-    """Take what no warehouse has off the order."""
+    """Take what no warehouse has off the order; `act` is an operator's, for somebody else."""
 
     rules: OrderRules
+    act: Act | None = None
 
 
 class ChangeAddress(Booking, frozen=True):
-    """`key` tells this change from the order's other ones."""
+    """`key` tells this change from the order's other ones; `act` is an operator's, for somebody else."""
 
     key: str
     ship_to: Address
+    act: Act | None = None
 
 
 class Approve(Booking, frozen=True):
     approved_by: str
+    act: Act | None = None
 
 
 class BeginUndo(Booking, frozen=True):
@@ -59,7 +65,7 @@ class BeginUndo(Booking, frozen=True):
 
     `fulfilment` is None for the whole order, and `status` then what it will be. `even_if_shipping` is for an order that
     an operator or a refusal stopped after the carrier may have heard of it; a customer's cancel comes too late then,
-    and our books refuse to turn.
+    and our books refuse to turn. `deed` is what an operator did to have the order turn round.
     """
 
     fulfilment: int | None = None
@@ -68,6 +74,7 @@ class BeginUndo(Booking, frozen=True):
     detail: str
     resolved_by: str | None = None
     even_if_shipping: bool
+    deed: Deed | None = None
 
 
 class FinishUndo(Booking, frozen=True):
@@ -89,8 +96,6 @@ class Park(Booking, frozen=True):
 
 
 class Retry(Booking, frozen=True):
-    """What histories of earlier versions hold has no `act`, and leaves nothing in the audit log."""
-
     key: str
     retried_by: str
     act: Act | None = None
@@ -99,6 +104,7 @@ class Retry(Booking, frozen=True):
 class Resolve(Booking, frozen=True):
     status: OrderStatus
     resolved_by: str
+    act: Act | None = None
 
 
 class Amendment(BaseModel, frozen=True):

@@ -34,7 +34,8 @@ class DigestDay(BaseModel, frozen=True):
 
 
 class Digest(BaseModel, frozen=True):
-    """Orders by status, and what those that were sent brought, by currency; what failed, by its kind."""
+    """Orders accepted that day, by what they are now; of those that ended that day, what they brought, by currency, and
+    why they failed; what else failed or came up that day, by its kind."""
 
     orders: Mapping[str, int]
     revenue: tuple[Money, ...]

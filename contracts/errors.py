@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     JOB_OVER = "job_over"
     # Reports
     REPORT_NOT_READY = "report_not_ready"
+    PRECONDITION_FAILED = "precondition_failed"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     # Dead letters
     NOT_A_DEAD_LETTER = "not_a_dead_letter"

@@ -29,6 +29,8 @@ _ORDERS = UUID("6f1f4c4e-6f0a-5a55-9a0e-0f6c3b8f3b57")
 _RECEIVERS = UUID("b7a0a5de-0f3f-5c39-8a53-6f7e0f4b9d21")
 # For those of jobs that follow others.
 _FOLLOWING = UUID("8a3de0c5-0c7b-5d1f-8f7e-3e0a2b5c9d44")
+# Where the time that a job's id is made of ends: 48 bits in ten characters (https://github.com/ulid/spec).
+_TIME_ENDS = len("job_") + 10
 # And for those of mails, which migration 0013 derives, too.
 _MAILS = UUID("3d0c1f4e-52ad-5b0e-9c47-8e0f8f6c2a11")
 
@@ -120,8 +122,12 @@ def new_job_id() -> str:
 
 
 def job_id_after(job_id: str, name: str) -> str:
-    """The id of the job of this name that follows another one: the same pair gives the same job."""
-    return f"job_{ULID.from_uuid(uuid5(_FOLLOWING, f'{job_id}/{name}'))}"
+    """The id of the job of this name that follows another one: the same pair gives the same job.
+
+    It has the time of the other one, so that clean-up, which finds what is old by its id, comes by it as well.
+    """
+    time, chance = job_id[:_TIME_ENDS], ULID.from_uuid(uuid5(_FOLLOWING, f"{job_id}/{name}"))
+    return f"{time}{str(chance)[10:]}"
 
 
 def is_job_id(text: str) -> bool:

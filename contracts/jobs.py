@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated
 
 from pydantic import BaseModel, Field, NonNegativeInt
 
 from contracts import queues
+from contracts.text import ToldCode, ToldMessage, ToldNote
 
 HIGHEST_PRIORITY, DEFAULT_PRIORITY, LOWEST_PRIORITY = 1, 3, 5
-MAX_RESULT_BYTES = 256 * 1024
+MAX_ARGUMENTS_BYTES = MAX_RESULT_BYTES = 256 * 1024
 
 
 class JobStatus(StrEnum):
@@ -95,14 +95,14 @@ class JobProgress(BaseModel, frozen=True):
 
     done: NonNegativeInt
     total: NonNegativeInt | None = None
-    note: Annotated[str, Field(max_length=500)] | None = None
+    note: ToldNote | None = None
 
 
 class JobError(BaseModel, frozen=True):
     """Why an attempt, or the job, ended without a result. Programs go by `code`."""
 
-    code: str
-    message: str
+    code: ToldCode
+    message: ToldMessage
 
 
 class JobOutcome(BaseModel, frozen=True):

@@ -1,5 +1,7 @@
 """What operators tell a running order."""
 
+from typing import Any, Self
+
 from pydantic import BaseModel
 
 from contracts.audit import Act
@@ -7,11 +9,16 @@ from contracts.orders import OrderStatus
 
 
 class OperatorWord(BaseModel, frozen=True):
-    """Who says it (the token's subject), and why."""
+    """Who says it (the token's subject), why, by which request and from where."""
 
     operator: str
     note: str = ""
     request_id: str = ""
+    from_address: str | None = None
+
+    @classmethod
+    def of(cls, act: Act, **said: Any) -> Self:
+        return cls(operator=act.actor, note=act.note, request_id=act.request_id, from_address=act.from_address, **said)
 
     @property
     def said(self) -> str:
@@ -21,7 +28,7 @@ class OperatorWord(BaseModel, frozen=True):
     @property
     def act(self) -> Act:
         """As the audit log has it."""
-        return Act(actor=self.operator, note=self.note, request_id=self.request_id)
+        return Act(actor=self.operator, note=self.note, request_id=self.request_id, from_address=self.from_address)
 
 
 class Decision(OperatorWord, frozen=True):

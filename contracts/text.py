@@ -1,8 +1,12 @@
-"""Text that people type and Postgres keeps."""
+"""Text that people type, or jobs tell, and Postgres keeps."""
 
-from typing import Annotated
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+
+_UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def _printable(text: str) -> str:
@@ -11,6 +15,21 @@ def _printable(text: str) -> str:
         raise ValueError("must not contain control characters")
     return text
 
+
+def keepable(text: str, at_most: int) -> str:
+    """So much of a text, with U+FFFD for NUL and lone surrogates, which no jsonb of Postgres takes."""
+    return _UNKEEPABLE.sub("\N{REPLACEMENT CHARACTER}", text[:at_most])
+
+
+def _keepable_up_to(at_most: int) -> Callable[[Any], Any]:
+    return lambda told: keepable(told, at_most) if isinstance(told, str) else told
+
+
+# What a job says of itself. It is taken as it can be had: nothing fails over how a failure is worded.
+MAX_CODE, MAX_MESSAGE, MAX_NOTE = 100, 2_000, 500
+ToldCode = Annotated[str, BeforeValidator(_keepable_up_to(MAX_CODE))]
+ToldMessage = Annotated[str, BeforeValidator(_keepable_up_to(MAX_MESSAGE))]
+ToldNote = Annotated[str, StringConstraints(max_length=MAX_NOTE), BeforeValidator(_keepable_up_to(MAX_NOTE))]
 
 ShortText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)

@@ -9,8 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.accounts import Account, AccountStatus
+from contracts.audit import Act, AuditAction
 from contracts.outbox import OutboxKind
 from contracts.webhooks import WebhookEvent, WebhookEventType
+from database.audit import record
 from database.outbox import put, tell
 from database.tables import accounts, sign_ups, webhook_endpoints
 
@@ -138,10 +140,10 @@ class AccountRepository:
                 return _account(confirmed)
         return await self.find(account_id)
 
-    async def resend(self, account_id: str) -> bool:
+    async def resend(self, account_id: str, act: Act | None = None) -> bool:
         """Have the confirmation link sent once more. False when the account does not wait for its confirmation.
 
-        Raises ResentLately.
+        An operator's `act` is entered in the audit log with it, here and below. Raises ResentLately.
         """
         async with self._engine.begin() as connection:
             row = (
@@ -161,6 +163,9 @@ class AccountRepository:
                 .values(resends=row.resends + 1, resent_at=func.now())
             )
             await self._put(connection, account_id, OutboxKind.ACCOUNT_RESEND, number=row.resends + 1)
+            if act is not None:
+                before, after = ({"resends": count} for count in (row.resends, row.resends + 1))
+                await record(connection, act, AuditAction.ACCOUNT_RESEND, account_id, before=before, after=after)
         return True
 
     async def expire(self, account_id: str) -> AccountStatus | None:
@@ -174,17 +179,21 @@ class AccountRepository:
             status = await connection.scalar(select(accounts.c.status).where(accounts.c.id == account_id))
         return AccountStatus(status) if status is not None else None
 
-    async def delete(self, account_id: str) -> bool:
+    async def delete(self, account_id: str, act: Act | None = None) -> bool:
         """Erase an account and all that our tables know of its owner. False when there is none."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sign_ups).where(sign_ups.c.account_id == account_id))
             own = select(webhook_endpoints.c.id).where(webhook_endpoints.c.owner == account_id)
             await connection.execute(own.order_by(webhook_endpoints.c.id).with_for_update())
             await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.owner == account_id))
-            deleted = await connection.execute(delete(accounts).where(accounts.c.id == account_id))
-            if deleted.rowcount:
+            erased = delete(accounts).where(accounts.c.id == account_id).returning(accounts.c.status)
+            status = await connection.scalar(erased)
+            if status is not None:
                 await self._put(connection, account_id, OutboxKind.ACCOUNT_DELETED)
-        return bool(deleted.rowcount)
+                if act is not None:
+                    # Nothing of the person's: the entry stays when all else is gone.
+                    await record(connection, act, AuditAction.ACCOUNT_DELETE, account_id, before={"status": status})
+        return status is not None
 
     async def _put(self, connection: AsyncConnection, account_id: str, kind: OutboxKind, **more: Any) -> None:
         payload = {"account_id": account_id, **more}

@@ -14,17 +14,24 @@ from database.tables import audit_log
 from database.transaction import Connection
 
 _INSERT = """
-    INSERT INTO followthrough.audit_log (id, actor, action, subject, note, before, after, request_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    INSERT INTO followthrough.audit_log (id, actor, action, subject, note, before, after, request_id, from_address)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _COLUMNS = [column if column.name != "created_at" else column.label("at") for column in audit_log.c]
 
 
 class AuditLog:
-    """Reads what operators did."""
+    """What operators did."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+
+    async def add(
+        self, act: Act, action: AuditAction, subject: str, *, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> None:
+        """Write down an action whose effect is not in Postgres, in a transaction of its own."""
+        async with self._engine.begin() as connection:
+            await record(connection, act, action, subject, before=before, after=after)
 
     async def list(
         self, *, subject: str | None, actor: str | None, action: str | None, after: Position | None, limit: int
@@ -67,4 +74,6 @@ async def record_booking(
 ) -> None:
     """Write down an action in the transaction of an order's booking."""
     changed = json.dumps(before), json.dumps(after)
-    await connection.execute(_INSERT, new_audit_id(), act.actor, action, subject, act.note, *changed, act.request_id)
+    await connection.execute(
+        _INSERT, new_audit_id(), act.actor, action, subject, act.note, *changed, act.request_id, act.from_address
+    )

@@ -1,6 +1,6 @@
 """The books of orders: one row each, changed only under its lock, with its timeline and steps in one transaction."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -105,11 +105,19 @@ class OrderNotFound(LookupError):
     """Our books have no such order."""
 
 
-class Books:
-    """Opens orders for change. What is changed is written when the context ends without an error."""
+def _say_nothing(_: OpenOrder) -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+
+class Books:
+    """Opens orders for change. What is changed is written when the context ends without an error.
+
+    `committed` is told of each order after its transaction, with what that has added.
+    """
+
+    def __init__(self, engine: AsyncEngine, committed: Callable[[OpenOrder], None] = _say_nothing) -> None:
         self._engine = engine
+        self._committed = committed
 
     @asynccontextmanager
     async def placed(
@@ -121,6 +129,7 @@ class Books:
         is set aside at the end. Otherwise None comes along. Of two that enter the same order at once one fails, and
         finds the order the next time.
         """
+        entered = None
         async with transaction(self._engine) as connection:
             stock = await inventory.lock(connection, order.order_id, [line.sku for line in order.lines])
             if not stock.order_is_entered:
@@ -137,7 +146,9 @@ class Books:
                 )
                 yield entered, stock.available
                 await self.enter(entered, order, run_id)
-                return
+        if entered is not None:
+            self._committed(entered)
+            return
         # In a transaction of its own: whoever has an order's lock may wait for stock, never the other way round.
         async with self.order(order.order_id) as opened:
             yield opened, None
@@ -149,6 +160,7 @@ class Books:
             opened = await self._open(connection, order_id)
             yield opened
             await self.write(opened)
+        self._committed(opened)
 
     async def step(self, order_id: str, name: StepName, fulfilment: int) -> Step:
         """An announced step as it stands, without the order's lock. Raises OrderNotFound for one never announced."""

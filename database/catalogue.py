@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.audit import Act, AuditAction
 from contracts.catalogue import CatalogueItem, CatalogueProduct
 from contracts.fulfilments import DEFAULT_WAREHOUSE
 from contracts.ids import new_job_id
 from contracts.job_types.catalogue import TELL_MERCHANDISER, ItemChange, TellMerchandiser
 from contracts.money import Money
 from contracts.webhooks import EndpointStatus, WebhookEvent, WebhookEventType, subscriptions_to
+from database.audit import record
 from database.jobs import NewJob, enqueue
 from database.outbox import tell
 from database.tables import catalogue_items, catalogue_version, stock, warehouses, webhook_endpoints
@@ -74,20 +76,36 @@ class Catalogue:
         return Stocked(_version_of(rows), {row.sku: row.available for row in rows})
 
     async def put(
-        self, product: CatalogueProduct, on_hand: int | Mapping[str, int], *, mailed_for: str | None = None
+        self,
+        product: CatalogueProduct,
+        on_hand: int | Mapping[str, int],
+        *,
+        mailed_for: str | None = None,
+        act: Act | None = None,
     ) -> CatalogueItem:
         """Create or replace an item; what orders hold stays held. Webhooks tell of it, and so does a job of
-        `mailed_for`'s, if given, to the merchandiser: both are accepted in the same transaction.
+        `mailed_for`'s, if given, to the merchandiser: both are accepted in the same transaction, and so is the
+        operator's `act`.
 
         `on_hand` counts the units in each warehouse, or in the default one. All others then have none of this item.
         Raises StockIsReserved when that is less anywhere than orders hold there.
         """
         counted = {DEFAULT_WAREHOUSE: on_hand} if isinstance(on_hand, int) else on_hand
         async with self._engine.begin() as connection:
-            change = await _put_item(connection, product)
+            before = await _put_item(connection, product)
+            change = ItemChange.CREATED if before is None else ItemChange.UPDATED
             await _know_warehouses(connection, counted)
-            available = await _put_stock(connection, product.sku, counted)
+            had, available = await _put_stock(connection, product.sku, counted)
             await _tell(connection, product, change, mailed_for)
+            if act is not None:
+                await record(
+                    connection,
+                    act,
+                    AuditAction.CATALOGUE_PUT,
+                    product.sku,
+                    before=_shown(before, had) if before is not None else None,
+                    after=_shown(product, counted),
+                )
             # The last lock, and so no deadlock: who puts another item waits here for our commit.
             await connection.execute(update(catalogue_version).values(version=catalogue_version.c.version + 1))
         return CatalogueItem(sku=product.sku, name=product.name, price=product.price, available=available)
@@ -138,25 +156,25 @@ async def _tell(
         await enqueue(connection, job)
 
 
-async def _put_item(connection: AsyncConnection, product: CatalogueProduct) -> ItemChange:
-    """Its row is locked then: whoever else puts this item waits, and never meets us among the rows of its stock."""
-    item = insert(catalogue_items).values(
-        sku=product.sku, name=product.name, amount=product.price.amount, currency=product.price.currency
+async def _put_item(connection: AsyncConnection, product: CatalogueProduct) -> CatalogueProduct | None:
+    """Returns what it was before, if it was there.
+
+    Its row is locked then: whoever else puts this item waits, and never meets us among the rows of its stock.
+    """
+    values = {"name": product.name, "amount": product.price.amount, "currency": product.price.currency}
+    item = insert(catalogue_items).values(sku=product.sku, **values).on_conflict_do_nothing()
+    if await connection.scalar(item.returning(catalogue_items.c.sku)) is not None:
+        return None
+    ours = catalogue_items.c.sku == product.sku
+    before = (await connection.execute(select(catalogue_items).where(ours).with_for_update())).one()
+    await connection.execute(update(catalogue_items).where(ours).values(**values, updated_at=func.now()))
+    return CatalogueProduct(
+        sku=before.sku, name=before.name, price=Money(amount=before.amount, currency=before.currency)
     )
-    # A row that nobody has updated or locked before is a new one.
-    is_new: ColumnElement[bool] = literal_column("xmax = 0")
-    found = await connection.scalar(
-        item.on_conflict_do_update(
-            index_elements=["sku"],
-            set_={
-                "name": item.excluded.name,
-                "amount": item.excluded.amount,
-                "currency": item.excluded.currency,
-                "updated_at": func.now(),
-            },
-        ).returning(is_new)
-    )
-    return ItemChange.CREATED if found else ItemChange.UPDATED
+
+
+def _shown(product: CatalogueProduct, on_hand: Mapping[str, int]) -> dict[str, Any]:
+    return {"name": product.name, "price": product.price.model_dump(), "on_hand": dict(on_hand)}
 
 
 async def _know_warehouses(connection: AsyncConnection, counted: Mapping[str, int]) -> None:
@@ -165,15 +183,22 @@ async def _know_warehouses(connection: AsyncConnection, counted: Mapping[str, in
     await connection.execute(new.on_conflict_do_nothing())
 
 
-async def _put_stock(connection: AsyncConnection, sku: str, counted: Mapping[str, int]) -> int:
-    """Replace the stock of an item, and return how many units of it can be ordered now. Raises StockIsReserved."""
+async def _put_stock(
+    connection: AsyncConnection, sku: str, counted: Mapping[str, int]
+) -> tuple[Mapping[str, int], int]:
+    """Replace the stock of an item; returns what each warehouse had, and how many units can be ordered now.
+
+    Raises StockIsReserved.
+    """
     # Reservations lock the rows of warehouses in this order, too.
-    rows = await connection.execute(
-        select(stock.c.warehouse, stock.c.reserved)
-        .where(stock.c.sku == sku)
-        .order_by(stock.c.warehouse.collate("C"))
-        .with_for_update()
-    )
+    rows = (
+        await connection.execute(
+            select(stock.c.warehouse, stock.c.reserved, stock.c.on_hand)
+            .where(stock.c.sku == sku)
+            .order_by(stock.c.warehouse.collate("C"))
+            .with_for_update()
+        )
+    ).all()
     reserved: dict[str, int] = {row.warehouse: row.reserved for row in rows}
     on_hand = {**dict.fromkeys(reserved, 0), **counted}
     short = {warehouse: held for warehouse, held in reserved.items() if on_hand[warehouse] < held}
@@ -185,4 +210,5 @@ async def _put_stock(connection: AsyncConnection, sku: str, counted: Mapping[str
     await connection.execute(
         units.on_conflict_do_update(index_elements=["sku", "warehouse"], set_={"on_hand": units.excluded.on_hand})
     )
-    return sum(on_hand.values()) - sum(reserved.values())
+    had = {row.warehouse: row.on_hand for row in rows if row.on_hand}
+    return had, sum(on_hand.values()) - sum(reserved.values())

@@ -18,6 +18,7 @@ LOOKED_THROUGH = 10_000
 _JOBS = text("""
     WITH over AS (
         SELECT id FROM followthrough.jobs WHERE id > :behind AND id < :first_kept AND finished_at < :before
+            AND NOT EXISTS (SELECT FROM followthrough.reports WHERE job_id = jobs.id)
         ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
     ), keys AS (
         DELETE FROM followthrough.job_keys USING over WHERE job_keys.job_id = over.id
@@ -110,7 +111,10 @@ class CleanupRepository:
         self._engine = engine
 
     async def forget_jobs(self, before: datetime, behind: Any = None) -> Batch:
-        """Jobs that finished before then, with the keys that they answer to: such a key asks for a new job again."""
+        """Jobs that finished before then, with the keys that they answer to: such a key asks for a new job again.
+
+        That of a report stays as long as the report, which says how it went.
+        """
         return await self._batch(_JOBS, before, behind or "", first_kept=first_id_at("job", before))
 
     async def forget_batches(self, before: datetime, behind: Any = None) -> Batch:

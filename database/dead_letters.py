@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     DateTime,
     Integer,
     Select,
@@ -13,9 +14,11 @@ from sqlalchemy import (
     TableClause,
     Text,
     func,
+    literal,
     select,
     text,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -27,8 +30,9 @@ from contracts.dead_letters import DeadLetter, DeadLetterCount, DeadLetterFilter
 from contracts.errors import ErrorCode
 from contracts.ids import is_account_id
 from contracts.jobs import JobStatus
+from contracts.orders import OrderStatus
 from contracts.outbox import OutboxKind
-from contracts.webhooks import EndpointStatus
+from contracts.webhooks import DisabledReason, EndpointStatus
 from database.audit import record
 from database.outbox import put
 from database.paging import Position
@@ -81,6 +85,29 @@ _is_discarded = (
     .where(discarded_letters.c.id == _letters.c.id, discarded_letters.c.since >= _letters.c.since)
     .exists()
 )
+
+
+def _listed(letter_id: ColumnElement[str], since: ColumnElement[Any]) -> ColumnElement[bool]:
+    return ~(
+        select(discarded_letters.c.id)
+        .where(discarded_letters.c.id == letter_id, discarded_letters.c.since >= since)
+        .exists()
+    )
+
+
+# The same letters without what the list says of them, which takes longer to find than they do.
+_DEAD: Mapping[DeadLetterKind, Select[Any]] = {
+    DeadLetterKind.JOB: select(jobs.c.id).where(
+        jobs.c.status.in_((JobStatus.FAILED, JobStatus.TIMED_OUT)), _listed(jobs.c.id, jobs.c.finished_at)
+    ),
+    DeadLetterKind.ORDER: select(orders.c.id).where(orders.c.status == OrderStatus.NEEDS_ATTENTION),
+    DeadLetterKind.MAIL: select(mails.c.id).where(mails.c.outcome == "bounced", _listed(mails.c.id, mails.c.at)),
+    DeadLetterKind.WEBHOOK_ENDPOINT: select(webhook_endpoints.c.id).where(
+        webhook_endpoints.c.status == EndpointStatus.DISABLED,
+        webhook_endpoints.c.disabled_reason.in_((DisabledReason.GONE, DisabledReason.FAILING)),
+        _listed(webhook_endpoints.c.id, func.coalesce(webhook_endpoints.c.disabled_at, webhook_endpoints.c.updated_at)),
+    ),
+}
 
 
 class LetterNotFound(LookupError):
@@ -136,6 +163,15 @@ class DeadLetters:
         """How many there are of each kind for each reason."""
         async with self._engine.connect() as connection:
             return await _counts(connection, wanted)
+
+    async def tally(self, at_most: int) -> Mapping[DeadLetterKind, int]:
+        """How many there are of each kind, counted no further than this."""
+        counts = [
+            select(literal(kind), func.count()).select_from(dead.limit(at_most).subquery())
+            for kind, dead in _DEAD.items()
+        ]
+        async with self._engine.connect() as connection:
+            return {DeadLetterKind(kind): count for kind, count in await connection.execute(union_all(*counts))}
 
     async def retry(self, letter_id: str, kind: DeadLetterKind, act: Act) -> None:
         """Have something tried again. Not for orders, which their workflows take back: see `Refused`.

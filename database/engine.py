@@ -1,10 +1,19 @@
 """One engine, and so one pool, per process."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import AsyncAdaptedQueuePool, event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+@dataclass(frozen=True)
+class PoolUse:
+    """How many of a pool's connections are handed out now, and how many it may have."""
+
+    used: int
+    limit: int
 
 
 def create_engine(
@@ -37,6 +46,12 @@ def create_engine(
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def pool_use(engine: AsyncEngine) -> PoolUse:
+    """How much of an engine's pool is in use; any thread may ask."""
+    assert isinstance(engine.pool, AsyncAdaptedQueuePool)
+    return PoolUse(engine.pool.checkedout(), engine.pool.size())
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:

@@ -8,10 +8,12 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.audit import Act, AuditAction
 from contracts.ids import new_job_id
 from contracts.job_batches import BatchProgress, BatchTurn, FailedItem, JobBatch
 from contracts.jobs import JobStatus
 from contracts.outbox import OutboxKind
+from database.audit import record
 from database.job_events import told
 from database.jobs import COLUMNS, STATUS, KeyReused, cancelling
 from database.outbox import put
@@ -122,10 +124,11 @@ class BatchRepository:
             ),
         )
 
-    async def cancel(self, batch_id: str) -> None:
+    async def cancel(self, batch_id: str, act: Act | None = None) -> None:
         """End the jobs of which nothing runs, and have those that run told; repeating it changes nothing.
 
-        The lock on the batch keeps any from being let go at the same time.
+        The lock on the batch keeps any from being let go at the same time. An operator's `act` is entered in the audit
+        log with it, unless nothing was left to be cancelled.
         """
         async with self._engine.begin() as connection:
             await connection.execute(
@@ -134,10 +137,14 @@ class BatchRepository:
                 .values(cancel_requested_at=func.coalesce(job_batches.c.cancel_requested_at, func.now()))
             )
             change = cancelling(jobs.c.batch_id == batch_id, jobs.c.cancel_requested_at.is_(None))
-            changed = await connection.execute(told(change.returning(*COLUMNS, jobs.c.held)))
+            changed = (await connection.execute(told(change.returning(*COLUMNS, jobs.c.held)))).all()
             asked = [_told(row.id, OutboxKind.JOB_CANCELLED) for row in changed if not row.held]
             if asked:
                 await connection.execute(insert(outbox), asked)
+            if act is not None and changed:
+                ended = sum(row.finished_at is not None for row in changed)
+                after = {"jobs_cancelled": ended, "jobs_told": len(changed) - ended}
+                await record(connection, act, AuditAction.BATCH_CANCEL, batch_id, after=after)
 
     async def release(self, batch_id: str, window: int) -> BatchTurn:
         """Let go as many jobs as there is room for, so that `window` of them have not ended."""

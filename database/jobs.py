@@ -9,8 +9,10 @@ from sqlalchemy import ColumnElement, Row, Select, Update, case, func, select, u
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.jobs import DEFAULT_PRIORITY, Job, JobStatus, JobSummary
+from contracts.audit import Act, AuditAction
+from contracts.jobs import DEFAULT_PRIORITY, MAX_ARGUMENTS_BYTES, Job, JobStatus, JobSummary
 from contracts.outbox import OutboxKind
+from database.audit import record
 from database.job_events import told
 from database.outbox import put
 from database.paging import Position, newest_first
@@ -31,9 +33,16 @@ class KeyReused(Exception):
     """This subject used the idempotency key with another request before."""
 
 
+class ArgumentsTooLarge(ValueError):
+    """No job may have such: Temporal would not take it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """A job to be; its arguments are JSON. Neither `delay_s` nor `run_at` means at once."""
+    """A job to be; its arguments are JSON. Neither `delay_s` nor `run_at` means at once.
+
+    Raises ArgumentsTooLarge.
+    """
 
     id: str
     type: str
@@ -44,6 +53,10 @@ class NewJob:
     unique_key: str | None = None
     delay_s: float | None = None
     run_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.arguments.encode()) > MAX_ARGUMENTS_BYTES:
+            raise ArgumentsTooLarge(f"a job's arguments have at most {MAX_ARGUMENTS_BYTES} bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,32 +184,44 @@ class JobRepository:
         async with self._engine.connect() as connection:
             return [JobSummary.model_validate(row._mapping) for row in await connection.execute(query)]
 
-    async def cancel(self, job_id: str) -> Job | None:
+    async def cancel(self, job_id: str, act: Act | None = None) -> Job | None:
         """End a job of which nothing runs, or have the one that runs told; None when it was over already.
 
-        The lock on the row decides between this and the beginning of an attempt.
+        The lock on the row decides between this and the beginning of an attempt. An operator's `act` is entered in the
+        audit log with it, here and below.
         """
         async with self._engine.begin() as connection:
+            before = await _locked(connection, job_id)
             change = cancelling(jobs.c.id == job_id)
             found = (await connection.execute(told(change.returning(*COLUMNS)))).one_or_none()
-            if found is None:
+            if found is None or before is None:
                 return None
             await _put(connection, job_id, OutboxKind.JOB_CANCELLED)
+            if act is not None:
+                after = {"status": found.status, "cancel_requested": True}
+                was = {"status": before.status, "cancel_requested": before.cancel_requested_at is not None}
+                await record(connection, act, AuditAction.JOB_CANCEL, job_id, before=was, after=after)
         return job_of(found)
 
-    async def reschedule(self, job_id: str, *, delay_s: float | None, run_at: datetime | None) -> Job | None:
+    async def reschedule(
+        self, job_id: str, *, delay_s: float | None, run_at: datetime | None, act: Act | None = None
+    ) -> Job | None:
         """Have a job that is not due yet begin at another time; None when it is due, began, or is over."""
         later: Any = run_at
         if later is None:
             later = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay_s or 0.0)
         async with self._engine.begin() as connection:
+            before = await _locked(connection, job_id)
             row = await connection.execute(
                 update(jobs).where(jobs.c.id == job_id, _waits, ~_is_due).values(run_at=later).returning(*COLUMNS)
             )
             found = row.one_or_none()
-            if found is None:
+            if found is None or before is None:
                 return None
             await _put(connection, job_id, OutboxKind.JOB_RESCHEDULED)
+            if act is not None:
+                was, after = ({"run_at": at.isoformat()} for at in (before.run_at, found.run_at))
+                await record(connection, act, AuditAction.JOB_RESCHEDULE, job_id, before=was, after=after)
         return job_of(found)
 
 
@@ -229,6 +254,13 @@ async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
         return None
     await _put(connection, job.id, OutboxKind.JOB_ACCEPTED)
     return job_of(found)
+
+
+async def _locked(connection: AsyncConnection, job_id: str) -> Row[Any] | None:
+    """What the job is before it is changed."""
+    query: Select[Any] = select(STATUS, jobs.c.run_at, jobs.c.cancel_requested_at).where(jobs.c.id == job_id)
+    row: Row[Any] | None = (await connection.execute(query.with_for_update())).one_or_none()
+    return row
 
 
 async def _put(connection: AsyncConnection, job_id: str, kind: OutboxKind) -> None:

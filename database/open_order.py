@@ -1,6 +1,6 @@
 """An order while its row is locked: what happened, and what the transaction adds to it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -118,11 +118,16 @@ class OpenOrder:
             for fulfilment in self.fulfilments
         )
 
-    async def audit(self, act: Act, action: AuditAction, was: OrderStatus) -> None:
-        """Enter in the audit log what an operator did to the order, whose status was another one before."""
-        await record_booking(
-            self.connection, act, action, self.id, before={"status": was}, after={"status": self.status}
-        )
+    async def audit(
+        self, act: Act | None, action: AuditAction, before: Mapping[str, Any], after: Mapping[str, Any] | None = None
+    ) -> None:
+        """Enter in the audit log what an operator did to the order, if it was one who did.
+
+        `after` is the order's status, unless told.
+        """
+        if act is not None:
+            after = after if after is not None else {"status": self.status}
+            await record_booking(self.connection, act, action, self.id, before=before, after=after)
 
     async def check_fraud(self, at: datetime) -> Verdict:
         """Whether the customer may spend what the order costs; see `spendings.judge` for how long others wait."""

@@ -51,7 +51,7 @@ class ReportRepository:
                     if await enqueue(connection, job) is None:
                         raise ValueError(f"{job.id} is another job's id")
                     return AcceptedReport(inserted, is_new=True)
-                # The one that stood in the way may be deleted by now.
+                # The one that stood in the way may be deleted by now, or its time is over.
                 if earlier := await self._earlier(connection, wanted):
                     return AcceptedReport(earlier, is_new=False)
 
@@ -79,8 +79,10 @@ class ReportRepository:
         return _report_of(found) if found is not None else None
 
     async def _earlier(self, connection: AsyncConnection, wanted: WantedReport) -> Report | None:
-        query = select(reports).where(reports.c.subject == wanted.subject, reports.c.key_hash == wanted.key_hash)
-        found = (await connection.execute(query)).one_or_none()
+        with_the_key = reports.c.subject == wanted.subject, reports.c.key_hash == wanted.key_hash
+        # No hash is an id. The report itself stays for clean-up, which deletes its file first.
+        await connection.execute(update(reports).where(*with_the_key, ~_is_kept).values(key_hash=reports.c.id))
+        found = (await connection.execute(select(reports).where(*with_the_key))).one_or_none()
         if found is not None and found.request_hash != wanted.request_hash:
             raise KeyReused
         return _report_of(found) if found is not None else None
@@ -124,14 +126,17 @@ class ReportRepository:
         async with self._engine.begin() as connection:
             await connection.execute(change)
 
-    async def expired(self, at: datetime, limit: int) -> Sequence[str]:
-        """At most `limit` reports whose time is over by then: since they were written, or their jobs were given up."""
+    async def expired(self, at: datetime, behind: str, limit: int) -> Sequence[str]:
+        """At most `limit` reports whose time is over by then: since they were written, or their jobs were given up.
+
+        By their ids, from the one behind `behind` on.
+        """
         over_at = func.coalesce(reports.c.expires_at, jobs.c.finished_at + KEPT_FOR)
         query = (
             select(reports.c.id)
             .join_from(reports, jobs, jobs.c.id == reports.c.job_id)
-            .where(over_at <= at)
-            .order_by(over_at)
+            .where(over_at <= at, reports.c.id > behind)
+            .order_by(reports.c.id)
             .limit(limit)
         )
         async with self._engine.connect() as connection:

@@ -440,6 +440,7 @@ audit_log = Table(
     Column("before", JSONB(none_as_null=True)),
     Column("after", JSONB(none_as_null=True)),
     Column("request_id", Text, nullable=False),
+    Column("from_address", Text, comment="of the client"),
     Index(None, "created_at", "id"),
     Index(None, "subject", "created_at", "id"),
     Index(None, "actor", "created_at", "id"),

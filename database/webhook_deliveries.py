@@ -8,6 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.audit import Act, AuditAction
 from contracts.ids import new_delivery_id, new_webhook_id
 from contracts.outbox import OutboxKind
 from contracts.webhooks import (
@@ -17,6 +18,7 @@ from contracts.webhooks import (
     WebhookEvent,
     subscriptions_to,
 )
+from database.audit import record
 from database.outbox import put
 from database.paging import Position, newest_first
 from database.tables import webhook_deliveries, webhook_endpoints
@@ -61,14 +63,21 @@ class DeliveryRepository:
             )
             return [BegunDelivery(row.id, row.endpoint_id) for row in await connection.execute(pending)]
 
-    async def send(self, endpoint_id: str, event: WebhookEvent) -> WebhookDelivery | None:
-        """Have one endpoint told of an event, whatever it subscribes to; None when the endpoint is gone."""
+    async def send(self, endpoint_id: str, event: WebhookEvent, act: Act | None = None) -> WebhookDelivery | None:
+        """Have one endpoint told of an event, whatever it subscribes to; None when the endpoint is gone.
+
+        An operator's `act` is entered in the audit log with it, here and below.
+        """
         async with self._engine.begin() as connection:
             if not await _stays(connection, endpoint_id):
                 return None
-            return await _insert(connection, _first(endpoint_id, event))
+            sent = await _insert(connection, _first(endpoint_id, event))
+            if act is not None:
+                after = {"delivery": sent.id, "event_type": sent.event_type}
+                await record(connection, act, AuditAction.ENDPOINT_TEST, endpoint_id, after=after)
+        return sent
 
-    async def redeliver(self, endpoint_id: str, delivery_id: str) -> WebhookDelivery | None:
+    async def redeliver(self, endpoint_id: str, delivery_id: str, act: Act | None = None) -> WebhookDelivery | None:
         """Have the message of an earlier delivery delivered once more; None when that endpoint got no such thing."""
         query = select(webhook_deliveries).where(
             webhook_deliveries.c.id == delivery_id, webhook_deliveries.c.endpoint_id == endpoint_id
@@ -79,7 +88,12 @@ class DeliveryRepository:
             earlier = (await connection.execute(query)).one_or_none()
             if earlier is None:
                 return None
-            return await _insert(connection, _copy(endpoint_id, earlier.webhook_id, earlier.event_type, earlier.body))
+            again = await _insert(connection, _copy(endpoint_id, earlier.webhook_id, earlier.event_type, earlier.body))
+            if act is not None:
+                before = {"delivery": earlier.id, "status": earlier.status}
+                after = {"delivery": again.id, "status": again.status}
+                await record(connection, act, AuditAction.ENDPOINT_REDELIVER, endpoint_id, before=before, after=after)
+        return again
 
     async def list(self, endpoint_id: str, *, after: Position | None, limit: int) -> Sequence[WebhookDelivery]:
         """At most `limit` of an endpoint's deliveries, newest first."""

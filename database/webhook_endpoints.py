@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Row, case, delete, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.audit import Act, AuditAction
 from contracts.ids import new_endpoint_id, receiver_endpoint_id
 from contracts.webhooks import DisabledReason, EndpointStatus, WebhookEndpoint
+from database.audit import record
 from database.paging import Position, newest_first
 from database.tables import webhook_endpoints
 
@@ -34,9 +37,16 @@ class EndpointRepository:
         self._engine = engine
 
     async def create(
-        self, *, owner: str | None, url: str, event_types: Sequence[str], description: str | None, secret: str
+        self,
+        *,
+        owner: str | None,
+        url: str,
+        event_types: Sequence[str],
+        description: str | None,
+        secret: str,
+        act: Act | None = None,
     ) -> WebhookEndpoint:
-        """Raises TooManyEndpoints."""
+        """Raises TooManyEndpoints. Here as below, an operator's `act` is entered in the audit log with it."""
         async with self._engine.begin() as connection:
             # One at a time for an owner, or the count would be of no use.
             await lock(connection, f"endpoints of {owner}")
@@ -57,7 +67,10 @@ class EndpointRepository:
                 )
                 .returning(*_COLUMNS)
             )
-            return _endpoint(row.one())
+            made = _endpoint(row.one())
+            if act is not None:
+                await record(connection, act, AuditAction.ENDPOINT_CREATE, made.id, after=_shown(made))
+        return made
 
     async def find(self, endpoint_id: str) -> WebhookEndpoint | None:
         query = select(*_COLUMNS).where(webhook_endpoints.c.id == endpoint_id)
@@ -75,7 +88,9 @@ class EndpointRepository:
         async with self._engine.connect() as connection:
             return [_endpoint(row) for row in await connection.execute(query)]
 
-    async def change(self, endpoint_id: str, changes: Mapping[str, Any]) -> WebhookEndpoint | None:
+    async def change(
+        self, endpoint_id: str, changes: Mapping[str, Any], act: Act | None = None
+    ) -> WebhookEndpoint | None:
         """Change url, event_types, description or status; None when the endpoint is gone.
 
         Made active, or with another URL, it begins afresh: earlier failures are forgotten.
@@ -91,9 +106,29 @@ class EndpointRepository:
             case EndpointStatus.DISABLED:
                 # One that was disabled already keeps its reason.
                 values["disabled_reason"] = func.coalesce(webhook_endpoints.c.disabled_reason, DisabledReason.OWNER)
-        return await self._update(endpoint_id, values)
+        change = (
+            update(webhook_endpoints)
+            .where(webhook_endpoints.c.id == endpoint_id)
+            .values(**values, updated_at=func.now())
+            .returning(*_COLUMNS)
+        )
+        async with self._engine.begin() as connection:
+            before = await _locked(connection, endpoint_id)
+            if before is None:
+                return None
+            after = _endpoint((await connection.execute(change)).one())
+            if act is not None:
+                await record(
+                    connection,
+                    act,
+                    AuditAction.ENDPOINT_CHANGE,
+                    endpoint_id,
+                    before=_shown(before),
+                    after=_shown(after) | {"url_changed": before.url != after.url},
+                )
+        return after
 
-    async def rotate(self, endpoint_id: str, secret: str) -> WebhookEndpoint | None:
+    async def rotate(self, endpoint_id: str, secret: str, act: Act | None = None) -> WebhookEndpoint | None:
         """Sign with this secret from now on; those before it sign too for 24 hours. None when the endpoint is gone."""
         async with self._engine.begin() as connection:
             query = select(webhook_endpoints.c.secrets).where(webhook_endpoints.c.id == endpoint_id)
@@ -106,13 +141,20 @@ class EndpointRepository:
                 .values(secrets=_rotated(known, secret, datetime.now(UTC)), updated_at=func.now())
                 .returning(*_COLUMNS)
             )
+            if act is not None:
+                await record(connection, act, AuditAction.ENDPOINT_ROTATE_SECRET, endpoint_id)
             return _endpoint(row.one())
 
-    async def delete(self, endpoint_id: str) -> bool:
+    async def delete(self, endpoint_id: str, act: Act | None = None) -> bool:
         """Delete an endpoint and its deliveries; False when it is gone."""
         async with self._engine.begin() as connection:
-            deleted = await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id))
-        return bool(deleted.rowcount)
+            before = await _locked(connection, endpoint_id)
+            if before is None:
+                return False
+            await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id))
+            if act is not None:
+                await record(connection, act, AuditAction.ENDPOINT_DELETE, endpoint_id, before=_shown(before))
+        return True
 
     async def keep_receiver(self, name: str, *, url: str, event_types: Sequence[str], secret: str) -> None:
         """Have the system's own receiver of this name, with this URL and secret; what else it has stays."""
@@ -141,16 +183,18 @@ class EndpointRepository:
                 )
             )
 
-    async def _update(self, endpoint_id: str, values: Mapping[str, Any]) -> WebhookEndpoint | None:
-        statement = (
-            update(webhook_endpoints)
-            .where(webhook_endpoints.c.id == endpoint_id)
-            .values(**values, updated_at=func.now())
-            .returning(*_COLUMNS)
-        )
-        async with self._engine.begin() as connection:
-            row = (await connection.execute(statement)).one_or_none()
-        return _endpoint(row) if row is not None else None
+
+async def _locked(connection: AsyncConnection, endpoint_id: str) -> WebhookEndpoint | None:
+    query = select(*_COLUMNS).where(webhook_endpoints.c.id == endpoint_id).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    return _endpoint(row) if row is not None else None
+
+
+def _shown(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    """As the audit log has it, for good: of the URL no more than where it is, since the rest may be a secret."""
+    parts = urlsplit(endpoint.url)
+    kept = endpoint.model_dump(mode="json", include={"owner", "event_types", "status", "disabled_reason"})
+    return {**kept, "host": f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")}
 
 
 async def lock(connection: AsyncConnection, name: str) -> None:

@@ -26,7 +26,9 @@ MAILS_AT_ONCE = 10
 def host_accounts(process: Process, engine: AsyncEngine) -> Hosted:
     """Poll for welcomes and mails, and begin them."""
     repository = AccountRepository(engine)
-    mails = AccountMailActivities(mailer(), _writer(), repository, OrderRepository(engine), MailRepository(engine))
+    mails = AccountMailActivities(
+        mailer(), _writer(), repository, OrderRepository(engine), MailRepository(engine), process.metrics
+    )
     outbox = AccountOutbox(process.client)
     return Hosted(
         task_queues=[

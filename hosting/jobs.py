@@ -58,7 +58,7 @@ def host_jobs(process: Process) -> Hosted:
                     queue,
                     activities=[processes.hosting(function) for function in functions],
                     options={
-                        "interceptors": [JobBooks(runs)],
+                        "interceptors": [JobBooks(runs, process.metrics)],
                         "activity_executor": threads,
                         "max_concurrent_activities": at_once.get(queue, settings.at_once),
                         "max_task_queue_activities_per_second": rate_limit_of(queue),

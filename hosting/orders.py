@@ -29,14 +29,14 @@ SHIPMENTS_CACHED = 100
 
 async def host_orders(process: Process, settings: WorkerSettings, engine: AsyncEngine) -> Hosted:
     """Poll for orders, for the calls of their providers, and for shipments."""
-    books = Books(engine)
+    books = Books(engine, process.metrics.order_committed)
     orders, fraud = OrderActivities(books), FraudActivities(books)
     payments_client = await process.http(settings.payments_url, settings.payments_api_key.get_secret_value())
     payment_provider = PaymentProvider(payments_client, timeout_s=settings.provider_timeout_s)
-    payments = PaymentActivities(payment_provider, books, _caller(settings, books))
+    payments = PaymentActivities(payment_provider, books, _caller(settings, books, process))
     carrier_client = await process.http(settings.carrier_url, settings.carrier_api_key.get_secret_value())
     carrier = Carrier(carrier_client, timeout_s=settings.provider_timeout_s)
-    shipping = ShippingActivities(carrier, books, _caller(settings, books))
+    shipping = ShippingActivities(carrier, books, _caller(settings, books, process))
     shipments = ShipmentActivities(carrier, ShipmentRepository(engine), AttentionRepository(engine))
 
     booking: Activities = [
@@ -81,10 +81,11 @@ async def host_orders(process: Process, settings: WorkerSettings, engine: AsyncE
     )
 
 
-def _caller(settings: WorkerSettings, books: Books) -> ProviderCaller:
+def _caller(settings: WorkerSettings, books: Books, process: Process) -> ProviderCaller:
     """One for each provider: an outage of the one stops no calls of the other."""
     return ProviderCaller(
         books,
         try_locally=settings.provider_calls is ProviderCalls.LOCAL_FIRST,
         settling_window_s=settings.settling_window_s,
+        metrics=process.metrics,
     )

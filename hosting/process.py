@@ -12,14 +12,17 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from activities.metrics import WorkerMetrics
 from activities.outbox_relay import Handler, in_turn
-from database.engine import create_engine
+from database.engine import create_engine, pool_use
 from settings import DatabaseSettings
 
 Activities = Sequence[Callable[..., Any]]
 
 # After a kill -9 the next worker gets the lost workflow tasks this soon, instead of after Temporal's default of 10 s.
 STICKY_TIMEOUT = timedelta(seconds=0.3)
+# Prometheus comes every few seconds.
+LOOK_AT_POOLS_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,11 @@ def handlers(hosted: Iterable[Hosted]) -> dict[str, Handler]:
 class Process:
     """A worker process and what it holds open until it stops."""
 
-    def __init__(self, client: Client, running: AsyncExitStack) -> None:
+    def __init__(self, client: Client, running: AsyncExitStack, metrics: WorkerMetrics) -> None:
         self.client = client
         self.running = running
+        self.metrics = metrics
+        self._engines: dict[str, AsyncEngine] = {}
 
     def engine(self, purpose: str, connections: int, **options: Any) -> AsyncEngine:
         """A pool of connections to our books."""
@@ -82,7 +87,16 @@ class Process:
             **options,
         )
         self.running.push_async_callback(engine.dispose)
+        self._engines[purpose] = engine
         return engine
+
+    async def watch_pools(self) -> None:
+        """Show how much of each pool is in use, until cancelled."""
+        while True:
+            for purpose, engine in self._engines.items():
+                use = pool_use(engine)
+                self.metrics.pool(purpose, used=use.used, limit=use.limit)
+            await asyncio.sleep(LOOK_AT_POOLS_EVERY_S)
 
     async def http(self, base_url: str, api_key: str) -> httpx.AsyncClient:
         """A client of a provider."""

@@ -34,7 +34,7 @@ def host_webhooks(process: Process) -> Hosted:
     settings = WebhookWorkerSettings()
     # Of their own: however many webhooks there are, no order waits for a connection because of them.
     engine = process.engine("webhooks", settings.database_connections)
-    deliveries = WebhookActivities(AttemptRepository(engine), _sender())
+    deliveries = WebhookActivities(AttemptRepository(engine), _sender(), process.metrics)
     fan_out = WebhookFanOut(process.client, DeliveryRepository(engine))
     receivers = [SystemReceiver(name, *configured) for name, configured in settings.receivers.items()]
     return Hosted(
@@ -56,7 +56,8 @@ def host_webhooks(process: Process) -> Hosted:
 
 def host_inbound_events(process: Process, engine: AsyncEngine) -> Hosted:
     """Do what follows from providers' webhooks."""
-    payments = PaymentEvents(Books(engine), AttentionRepository(engine), process.client)
+    books = Books(engine, process.metrics.order_committed)
+    payments = PaymentEvents(books, AttentionRepository(engine), process.client)
     carrier = CarrierEvents(ShipmentRepository(engine), process.client)
     inbound = InboundEvents(InboundRepository(engine), payments, carrier)
     return Hosted(handlers={OutboxKind.INBOUND_EVENT: inbound.handle})

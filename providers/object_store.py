@@ -3,7 +3,9 @@
 docs/decisions/object-store.md
 """
 
+import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
+from contracts.object_store import ObjectNotFound, ObjectStoreFailed
+
 if TYPE_CHECKING:
     # They are for the type checker alone.
     from obstore.store import RetryConfig, S3Config
@@ -26,14 +30,6 @@ CHUNK_BYTES = 1024 * 1024
 # S3 wants the chunks of a stream to have at least 5 MiB.
 S3_CHUNK_BYTES = 5 * 1024 * 1024
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
-
-
-class ObjectNotFound(Exception):
-    """Nothing is stored under this key."""
-
-
-class ObjectStoreFailed(Exception):
-    """The store did not do it, or did not say so; trying again may help."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +129,14 @@ class ObjectStore:
                 for found in page:
                     yield Listed(found["path"], found["size"], found["last_modified"])
 
-    async def delete_below(self, prefix: str) -> int:
-        """Delete every object below a prefix, which ends where a `/` is. Returns how many there were."""
-        keys = [found.key async for found in self.list(prefix)]
-        for key in keys:
+    async def delete_below(self, prefix: str) -> None:
+        """Delete every object below a prefix, which ends where a `/` is."""
+        if isinstance(self._store, LocalStore):
+            # With what killed processes were about to put, which is no object yet and in no list.
+            await asyncio.to_thread(_remove, Path(str(self._store.prefix)) / prefix)
+            return
+        for key in [found.key async for found in self.list(prefix)]:
             await self.delete(key)
-        return len(keys)
 
     async def delete(self, key: str) -> None:
         """Delete an object; one that is not there is no trouble."""
@@ -183,6 +181,15 @@ def _bucket(url: str, s3: S3Access) -> S3Store:
         config["session_token"] = s3.session_token
     allow_http = (s3.endpoint_url or "").startswith("http://")
     return S3Store.from_url(url, config=config, client_options={"allow_http": allow_http}, retry_config=RETRIES)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ObjectStoreFailed(str(error)) from error
 
 
 @contextmanager

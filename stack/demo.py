@@ -1,6 +1,7 @@
 """`followthrough demo`: eight orders, a sign-up, a job and a report through the real stack; the books are checked."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +10,18 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
+from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client
 
 from contracts.ids import order_id_for, order_workflow_id
+from payloads import data_converter
+from settings import PayloadSettings
 from stack import launch
 from stack.demo_balance import balance, stock_of
 from stack.demo_jobs import ask_for_job, report, see_job_end
 from stack.demo_view import DemoView, open_view, print_places
 from stack.demo_welcome import welcome
+from stack.environment import PAYLOAD_KEYS, joined_to
 from stack.home import Home, State
 from stack.tokens import sign_token
 
@@ -120,7 +125,9 @@ class _Demo:
                 (await operator.put(f"/v1/admin/catalogue/{sku}", json=goods)).raise_for_status()
             before = await stock_of(str(self.state.database_url), self._skus)
             temporal = await Client.connect(
-                str(self.state.temporal_address), namespace=str(self.state.temporal_namespace)
+                str(self.state.temporal_address),
+                namespace=str(self.state.temporal_namespace),
+                data_converter=data_converter(self._payload_keys()),
             )
             job = await ask_for_job(customer)
             with open_view(self.orders, self._web_ui_link) as view:
@@ -195,10 +202,15 @@ class _Demo:
             return ""
         description = await temporal.get_workflow_handle(order_workflow_id(order.id)).describe()
         return "; ".join(
-            f"{activity.activity_type.name}, attempt {activity.attempt}"
-            + (f" after {activity.last_failure.message!r}" if activity.HasField("last_failure") else "")
-            for activity in description.raw_description.pending_activities
+            [
+                f"{activity.activity_type.name}, attempt {activity.attempt}"
+                + (f" after {await _message(temporal, activity.last_failure)!r}" if activity.attempt > 1 else "")
+                for activity in description.raw_description.pending_activities
+            ]
         )
+
+    def _payload_keys(self) -> Mapping[str, bytes]:
+        return PayloadSettings(payload_keys=joined_to(self.home, os.environ).get(PAYLOAD_KEYS)).keys
 
     def _has_ended(self, order: DemoOrder) -> bool:
         return order.status in ("completed", "partially_completed", "cancelled", "rejected")
@@ -216,3 +228,8 @@ class _Demo:
     @property
     def _skus(self) -> Iterable[str]:
         return sorted({sku for scenario in SCENARIOS for sku in scenario.lines})
+
+
+async def _message(temporal: Client, failure: Failure) -> str:
+    """What went wrong, which is encrypted where payloads are."""
+    return str(await temporal.data_converter.decode_failure(failure))

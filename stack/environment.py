@@ -4,8 +4,10 @@ What the caller has set always wins: that is how one brings one's own Postgres, 
 """
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from stack.home import Home, State
+from stack.ports import LOOPBACK
 
 DATABASE_URL = "DATABASE_URL"
 TEMPORAL_ADDRESS = "TEMPORAL_ADDRESS"
@@ -18,6 +20,10 @@ SMTP_HOST = "FOLLOWTHROUGH_SMTP_HOST"
 SMTP_PORT = "FOLLOWTHROUGH_SMTP_PORT"
 SMTP_SECURITY = "FOLLOWTHROUGH_SMTP_SECURITY"
 DIGEST_TO = "FOLLOWTHROUGH_DIGEST_TO"
+# `true` has the stack encrypt payloads, from then on, with a key of the home's own.
+ENCRYPT_PAYLOADS = "FOLLOWTHROUGH_ENCRYPT_PAYLOADS"
+PAYLOAD_KEYS = "FOLLOWTHROUGH_PAYLOAD_KEYS"
+CODEC_ORIGINS = "FOLLOWTHROUGH_CODEC_ORIGINS"
 # The ports that `up` opens, each with the variable that tells it; a port that no variable tells is a free one.
 PORT_VARIABLES = {
     "postgres": "FOLLOWTHROUGH_POSTGRES_PORT",
@@ -44,6 +50,13 @@ def supervised(home: Home, state: State, environment: Mapping[str, str]) -> dict
     return {**_completed(environment, home, state), **ports, HOME_MARK: str(home.path)}
 
 
+def web_ui_origins(url: str) -> str:
+    """What browsers call the origin of the Web UI at this URL; on this machine it goes by two names."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return f"{origin},http://localhost:{parts.port}" if parts.hostname == LOOPBACK else origin
+
+
 def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict[str, str]:
     stack = _of_stack(home, state)
     if SMTP_HOST in environment:
@@ -63,6 +76,8 @@ def _of_stack(home: Home, state: State) -> dict[str, str]:
         "FOLLOWTHROUGH_CONFIRMATION_SECRET": secrets.confirmation_secret,
         "FOLLOWTHROUGH_SESSION_SECRET": secrets.session_secret,
         "FOLLOWTHROUGH_OBJECT_STORE_URL": home.files.as_uri(),
+        PAYLOAD_KEYS: secrets.payload_keys or None,
+        CODEC_ORIGINS: web_ui_origins(str(state.temporal_ui_url)),
         "FOLLOWTHROUGH_CONFIRMATION_URL": state.api_url and f"{state.api_url}/confirm",
     }
     if state.sandbox_url is not None:

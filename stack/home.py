@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ PROCESS_NAMES = ("postgres", "temporal", "temporal-ui", "sandbox", "worker", "ap
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 PASSABLE_FOLDER = 0o711
+PAYLOAD_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Secrets:
     payments_webhook_secret: str
     carrier_webhook_secret: str
     session_secret: str
+    payload_keys: str = ""
+    """As FOLLOWTHROUGH_PAYLOAD_KEYS has them; empty until encryption is switched on."""
 
     @classmethod
     def random(cls) -> "Secrets":
@@ -145,6 +148,14 @@ class Home:
         if complete.keys() != kept.keys():
             write_private(self._secrets, json.dumps(complete, indent=2))
         return Secrets(**complete)
+
+    def encrypt_payloads(self) -> None:
+        """Switch the encryption of payloads on: for good, since what it has written has to stay readable."""
+        kept = self.secrets()
+        if not kept.payload_keys:
+            key = base64.b64encode(secrets.token_bytes(PAYLOAD_KEY_BYTES)).decode()
+            fresh = replace(kept, payload_keys=f"home-{secrets.token_hex(4)}={key}")
+            write_private(self._secrets, json.dumps(asdict(fresh), indent=2))
 
     def existing_id(self) -> str | None:
         """The id of a home that is there; None when there is none."""

@@ -19,12 +19,12 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
 )
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
 import database.migrate
 from contracts.queues import ORDERS
-from settings import DatabaseSettings, ScheduleSettings, TemporalSettings
+from payloads import data_converter
+from settings import DatabaseSettings, PayloadSettings, ScheduleSettings, TemporalSettings
 from stack.errors import StackError
 from stack.schedules import keep_schedules, unlike
 from workflows.schedules import DeclaredSchedule, schedules
@@ -154,7 +154,9 @@ async def _connect(settings: TemporalSettings) -> Client:
     while True:
         try:
             return await Client.connect(
-                settings.address, namespace=settings.namespace, data_converter=pydantic_data_converter
+                settings.address,
+                namespace=settings.namespace,
+                data_converter=data_converter(PayloadSettings().keys),
             )
         except RuntimeError:
             # The client raises this, with words of its own, for a server that does not answer yet.

@@ -13,7 +13,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.schedule_drift import drift
-from workflows.schedules import MEMO, DeclaredSchedule
+from workflows.schedules import KEPT_MEMO, MEMO, DeclaredSchedule
 
 
 async def keep_schedules(client: Client, declared: Sequence[DeclaredSchedule]) -> list[str]:
@@ -55,7 +55,7 @@ async def _keep(client: Client, declared: DeclaredSchedule) -> str | None:
     found = await _describe(client, declared.name)
     if found is None:
         try:
-            await client.create_schedule(declared.name, declared.schedule, memo=MEMO)
+            await client.create_schedule(declared.name, declared.schedule, memo=KEPT_MEMO)
         except ScheduleAlreadyRunningError:
             # Somebody migrates beside us.
             return await _keep(client, declared)

@@ -25,13 +25,14 @@ class TemporalUi:
     port: int
     temporal_address: str
     namespace: str
+    codec_url: str | None = None
 
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
 
     def service(self, base_environment: Mapping[str, str]) -> Service:
-        self._write_configuration(base_environment.get(CODEC_VARIABLE, ""))
+        self._write_configuration(base_environment.get(CODEC_VARIABLE) or self.codec_url or "")
         return Service(
             name="temporal-ui",
             command=[
@@ -58,7 +59,8 @@ class TemporalUi:
             "enableUi": True,
             "defaultNamespace": self.namespace,
             "disableNewsFetch": True,
-            "codec": {"endpoint": codec_url},
+            # It asks from the operator's browser, which has the session there.
+            "codec": {"endpoint": codec_url, "includeCredentials": True},
             "cors": {"cookieInsecure": True, "allowOrigins": [self.url, f"http://localhost:{self.port}"]},
         }
         # JSON is YAML.

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import asyncpg
 
 from stack import own_processes
-from stack.environment import HOME_MARK, supervised
+from stack.environment import ENCRYPT_PAYLOADS, HOME_MARK, PAYLOAD_KEYS, supervised
 from stack.errors import StackError
 from stack.home import Home
 from stack.machine import MB, require
@@ -95,6 +95,8 @@ class Stack:
         absent = absent_processes(self.environment, self.without)
         lay_out(self.state, self.environment, absent, self.held)
         ensure_signing_key(self.home)
+        if self.environment.get(ENCRYPT_PAYLOADS, "").lower() in ("true", "1"):
+            self.home.encrypt_payloads()
         postgres = None if "postgres" in absent else Postgres.of(self.home, self.state.ports["postgres"])
         if self.state.database_url is None and postgres is not None:
             self.state.database_url = postgres.database_url
@@ -136,7 +138,13 @@ class Stack:
             port=self.state.ports["temporal_ui"],
             temporal_address=str(self.state.temporal_address),
             namespace=str(self.state.temporal_namespace),
+            codec_url=self._codec_url(),
         )
+
+    def _codec_url(self) -> str | None:
+        """Where the Web UI has encrypted payloads decrypted: by our API, for operators who are signed in there."""
+        encrypts = PAYLOAD_KEYS in supervised(self.home, self.state, self.environment)
+        return f"{self.state.api_url}/codec" if encrypts and self.state.api_url is not None else None
 
     async def _start_postgres(self, postgres: Postgres) -> None:
         await postgres.initialize()

@@ -15,6 +15,7 @@ from temporalio.testing import TimeSkipper
 from contracts.accounts import AccountStatus
 from contracts.ids import new_account_id, welcome_workflow_id
 from database.accounts import AccountRepository, SignUp
+from tests.histories import history_of
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop
 from workflows.welcome import WelcomeWorkflow
 
@@ -90,7 +91,7 @@ class NewAccount:
             return await self.handle.result()
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.shop.client, self.handle)
 
     async def confirm(self) -> None:
         await self.repository.confirm(self.id, datetime.now(UTC))

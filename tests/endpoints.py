@@ -26,6 +26,7 @@ from database.webhook_attempts import Answered
 from database.webhook_deliveries import DeliveryRepository
 from database.webhook_endpoints import EndpointRepository
 from providers.webhook_signing import new_secret
+from tests.histories import history_of
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop
 from tests.webhooks import Hook
 from workflows.delivery import DeliveryWorkflow
@@ -86,7 +87,7 @@ class OneDelivery:
             return await self.handle.result()
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.endpoint.shop.client, self.handle)
 
     async def pauses_s(self) -> list[float]:
         """The pauses between its attempts, in seconds."""

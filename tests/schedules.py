@@ -21,6 +21,7 @@ from temporalio.client import (
 
 from contracts.attention import AttentionKind, KeptItem
 from database.tables import attention_items
+from tests.histories import history_of
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop
 from workflows.schedules import DeclaredSchedule, schedules
 
@@ -58,7 +59,7 @@ class Run:
         return str((await (await self.handle.describe(rpc_timeout=RPC_TIMEOUT)).memo())["summary"])
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.shop.client, self.handle)
 
 
 class OwnSchedule:

@@ -29,6 +29,7 @@ from database.inbound import InboundRepository
 from database.shipments import ShipmentRepository
 from database.tables import attention_items, inbound_events, outbox, shipment_events, shipments
 from database.transaction import transaction
+from tests.histories import history_of
 from tests.inbound_events import Json, encoded, new_id, shipment_event
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop, ShopOrder
 from workflows.shipments import ShipmentWorkflow
@@ -184,7 +185,7 @@ class Parcel:
             raise AssertionError(f"not {sorted(expected, key=str)} but {found}") from None
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.shop.client, self.handle)
 
     async def signals(self) -> int:
         return (await self.event_types()).count("WORKFLOW_EXECUTION_SIGNALED")

@@ -20,7 +20,6 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts import queues
@@ -35,6 +34,7 @@ from database.catalogue import Catalogue
 from database.engine import create_engine
 from database.orders import OrderRepository
 from database.tables import orders, reservations, stock
+from tests.histories import history_of
 from tests.providers_ledger import Effects, ProvidersLedger
 from tests.stack_session import RunningStack
 from workflows.orders import OrderWorkflow
@@ -300,7 +300,7 @@ class ShopOrder:
                     return order
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.shop.client, self.handle)
 
     async def evidence(self) -> Evidence:
         """Ask every witness."""
@@ -322,7 +322,7 @@ class ShopOrder:
 async def open_shop(stack: RunningStack) -> AsyncIterator[Shop]:
     """A shop on this stack, with connections of its own."""
     client = await Client.connect(
-        stack.temporal_address, namespace=stack.temporal_namespace, data_converter=pydantic_data_converter
+        stack.temporal_address, namespace=stack.temporal_namespace, data_converter=stack.data_converter
     )
     engine = create_engine(stack.database_url, connections=10, application_name="followthrough tests")
     try:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from temporalio.converter import DataConverter
 
+from payloads import data_converter
+from settings import PayloadSettings
 from stack.home import Home
 from stack.tokens import sign_token
 from tests.webhooks import allowed_hosts
@@ -40,6 +43,11 @@ class RunningStack:
         """What `up --json` printed for this home; a part that was left out has no URL."""
         return cls(home=home, **{name: found[name] for name in cls.__dataclass_fields__ if name != "home"})
 
+    @property
+    def data_converter(self) -> DataConverter:
+        """What its clients read and write payloads with: encrypted ones, when this stack encrypts."""
+        return data_converter(PayloadSettings(payload_keys=Home(self.home).secrets().payload_keys or None).keys)
+
     def token(self, subject: str, *scopes: str) -> str:
         """A token that this stack's API accepts."""
         return sign_token(Home(self.home), subject, scopes, TOKEN_TTL_S)
@@ -57,6 +65,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         # The tests are many people at one address, and have receivers of webhooks on this machine.
         found = bring_up(
             home,
+            FOLLOWTHROUGH_ENCRYPT_PAYLOADS="true",
             FOLLOWTHROUGH_SIGN_UPS_PER_MINUTE="100000",
             FOLLOWTHROUGH_MERCHANDISER_ADDRESS=MERCHANDISER,
             FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS=allowed_hosts(),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from contracts.audit import Act, AuditAction, Deed
 from contracts.errors import ErrorCode
 from contracts.failures import Failure, FailureCode
 from contracts.operators import ResolveOrder, RetryOrder
@@ -16,13 +17,20 @@ class Undo(Exception):
     """The order cannot or must not go on; it ends with this status once all is undone."""
 
     def __init__(
-        self, status: OrderStatus, failure: Failure | None, detail: str, *, resolved_by: str | None = None
+        self,
+        status: OrderStatus,
+        failure: Failure | None,
+        detail: str,
+        *,
+        resolved_by: str | None = None,
+        deed: Deed | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.failure = failure
         self.detail = detail
         self.resolved_by = resolved_by
+        self.deed = deed
 
 
 class OperatorRequest:
@@ -41,13 +49,16 @@ async def taken_up() -> None:
     await workflow.sleep(timedelta(milliseconds=1), summary="take up the update")
 
 
-def rejected(code: FailureCode, message: str) -> Undo:
-    return Undo(OrderStatus.REJECTED, Failure(code=code, message=message), message)
+def rejected(code: FailureCode, message: str, by: Act | None = None) -> Undo:
+    deed = Deed(action=AuditAction.ORDER_REJECT, act=by) if by is not None else None
+    return Undo(OrderStatus.REJECTED, Failure(code=code, message=message), message, deed=deed)
 
 
-def cancelled() -> Undo:
+def cancelled(by: Act | None) -> Undo:
+    """`by` is None for the customer, and for the Web UI's button."""
     failure = Failure(code=FailureCode.CANCELLED_BY_CUSTOMER, message="cancelled on request")
-    return Undo(OrderStatus.CANCELLED, failure, failure.message)
+    deed = Deed(action=AuditAction.ORDER_CANCEL, act=by) if by is not None else None
+    return Undo(OrderStatus.CANCELLED, failure, failure.message, deed=deed)
 
 
 def timed_out(message: str) -> Undo:

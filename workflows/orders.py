@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.fraud import FraudActivities
 from activities.orders import OrderActivities
 from contracts import queues
+from contracts.audit import Act, AuditAction, Deed
 from contracts.books import Amend, Approve, BeginUndo, ChangeAddress, Park, Reserve, Resolve, Retry
 from contracts.customers import CustomerAction
 from contracts.failures import FailureCode
@@ -47,6 +48,9 @@ class OrderWorkflow:
         self.file = OrderFile(placed)
         self.decision: Decision | None = None
         self.customer_action: CustomerAction | None = None
+        # Operators who asked for these in the customer's place.
+        self.acted_by: Act | None = None
+        self.cancelled_by: Act | None = None
         self.cancel_requested = False
         self.late_cancel = False
         self.parked = False
@@ -67,7 +71,7 @@ class OrderWorkflow:
             try:
                 await workflow.wait_condition(over)
             except asyncio.CancelledError:
-                self.cancel_requested = True
+                self.request_cancel(None)
         process.result()
         return OrderOutcome(status=self.order.status, failure=self.order.failure)
 
@@ -109,9 +113,11 @@ class OrderWorkflow:
         except TimeoutError:
             raise timed_out(f"the customer did not answer within {deadline}") from None
         await taken_up()
-        if self.cancel_requested or self.customer_action is CustomerAction.CANCEL:
-            raise cancelled()
-        booking = Amend(**self.file.booking(), rules=self.placed.rules)
+        if self.cancel_requested:
+            raise cancelled(self.cancelled_by)
+        if self.customer_action is CustomerAction.CANCEL:
+            raise cancelled(self.acted_by)
+        booking = Amend(**self.file.booking(), rules=self.placed.rules, act=self.acted_by)
         await self.file.book(OrderActivities.amend, booking, what="take off what is not available")
         self.file.show_total()
 
@@ -131,8 +137,9 @@ class OrderWorkflow:
         await self.turn_round_if_cancelled()
         if self.decision is not None:
             if not self.decision.approved:
-                raise rejected(FailureCode.APPROVAL_REJECTED, f"rejected by {self.decision.said}")
-            booking = Approve(**self.file.booking(), approved_by=self.decision.said)
+                why = f"rejected by {self.decision.said}"
+                raise rejected(FailureCode.APPROVAL_REJECTED, why, self.decision.act)
+            booking = Approve(**self.file.booking(), approved_by=self.decision.said, act=self.decision.act)
             await self.file.book(OrderActivities.approve, booking, what="record the approval")
 
     async def check_fraud(self) -> None:
@@ -184,13 +191,19 @@ class OrderWorkflow:
         if self.late_cancel:
             self.cancel_requested = False
 
+    def request_cancel(self, by: Act | None) -> None:
+        """The first request counts, until it is forgotten."""
+        if not self.cancel_requested:
+            self.cancelled_by = by
+        self.cancel_requested = True
+
     def is_to_be_cancelled(self) -> bool:
         return self.cancel_requested and self.can_be_cancelled and self.order.phase is Phase.FORWARD
 
     async def turn_round_if_cancelled(self) -> None:
         if self.cancel_requested:
             await taken_up()
-            raise cancelled()
+            raise cancelled(self.cancelled_by)
 
     async def turn_round(self, undo: Undo) -> None:
         """Ask our books to turn the order round. They refuse a cancel that comes too late, and the order goes on."""
@@ -201,6 +214,7 @@ class OrderWorkflow:
             detail=undo.detail,
             resolved_by=undo.resolved_by,
             even_if_shipping=self.parked or undo.status is OrderStatus.REJECTED,
+            deed=undo.deed,
         )
         await self.file.book(OrderActivities.begin_undo, booking, what="begin to undo")
         self.parked = False
@@ -237,7 +251,7 @@ class OrderWorkflow:
             await workflow.wait_condition(lambda: bool(self.operator_requests) or self.is_to_be_cancelled())
             await taken_up()
             if not self.operator_requests:
-                raise cancelled()
+                raise cancelled(self.cancelled_by)
             await self.take_up(self.operator_requests.popleft())
         self.file.show("")
         self.refuse_waiting_operators()
@@ -257,9 +271,10 @@ class OrderWorkflow:
                 operator.answer.set_exception(books_contradict(contradiction))
                 return
             operator.answer.set_result(None)
-            raise Undo(request.status, None, f"resolved as {request.status}", resolved_by=request.said)
+            deed = Deed(action=AuditAction.ORDER_RESOLVE, act=request.act)
+            raise Undo(request.status, None, f"resolved as {request.status}", resolved_by=request.said, deed=deed)
         else:
-            resolve = Resolve(**self.file.booking(), status=request.status, resolved_by=request.said)
+            resolve = Resolve(**self.file.booking(), status=request.status, resolved_by=request.said, act=request.act)
             try:
                 await self.file.book(OrderActivities.resolve, resolve, what="close the order by hand")
             except ApplicationError as contradiction:
@@ -269,6 +284,7 @@ class OrderWorkflow:
         operator.answer.set_result(None)
 
     # What clients and operators say. Handlers only leave word; the process above acts on it, one thing at a time.
+    # `act` is an operator's who asks in the customer's place; what histories of earlier versions hold has none.
 
     @workflow.signal
     def decide(self, decision: Decision) -> None:
@@ -276,26 +292,28 @@ class OrderWorkflow:
         self.decision = self.decision or decision
 
     @workflow.update
-    async def cancel(self) -> Order:
+    async def cancel(self, act: Act | None = None) -> Order:
         """Undo the order. Raises too_late once the carrier may have heard of it."""
-        self.cancel_requested = True
+        self.request_cancel(act)
         await workflow.wait_condition(lambda: self.is_undone_or_waits or not self.can_be_cancelled)
         if not self.can_be_cancelled:
             raise too_late()
         return self.order
 
     @cancel.validator
-    def cancel_while_possible(self) -> None:
+    def cancel_while_possible(self, act: Act | None = None) -> None:
         if not self.can_be_cancelled:
             raise too_late()
 
     @workflow.update
-    async def act_for_customer(self, action: CustomerAction) -> Order:
+    async def act_for_customer(self, action: CustomerAction, act: Act | None = None) -> Order:
         """Amend or cancel an order of which a part is not available. Raises no_action_required for any other."""
         await self.reserved()
         if not self.asks_customer:
             raise no_action_required()
-        self.customer_action = action
+        # With fewer arguments than it declares, the SDK knows no types.
+        self.customer_action = CustomerAction(action)
+        self.acted_by = act
         await workflow.wait_condition(
             lambda: (
                 self.is_undone_or_waits
@@ -305,23 +323,25 @@ class OrderWorkflow:
         return self.order
 
     @act_for_customer.validator
-    def act_when_asked(self, action: CustomerAction) -> None:
+    def act_when_asked(self, action: CustomerAction, act: Act | None = None) -> None:
         if not self.asks_customer and self.order.status is not OrderStatus.ACCEPTED:
             raise no_action_required()
 
     @workflow.update
-    async def change_address(self, ship_to: Address) -> Order:
+    async def change_address(self, ship_to: Address, act: Act | None = None) -> Order:
         """Have the order sent elsewhere. Raises too_late once the carrier may have heard of it."""
         await self.reserved()
         await taken_up()
         update = workflow.current_update_info()
         assert update is not None
-        booking = ChangeAddress(**self.file.booking(), key=f"address_changed/{update.id}", ship_to=ship_to)
+        # With fewer arguments than it declares, the SDK knows no types.
+        address = Address.model_validate(ship_to)
+        booking = ChangeAddress(**self.file.booking(), key=f"address_changed/{update.id}", ship_to=address, act=act)
         await self.file.book(OrderActivities.change_address, booking, what="change the address")
         return self.order
 
     @change_address.validator
-    def change_address_while_possible(self, ship_to: Address) -> None:
+    def change_address_while_possible(self, ship_to: Address, act: Act | None = None) -> None:
         if self.order.phase is not Phase.FORWARD or self.order.shipping_has_begun:
             raise too_late()
 

@@ -15,6 +15,7 @@ from temporalio.client import (
     ScheduleRange,
     ScheduleSpec,
 )
+from temporalio.converter import DataConverter
 
 from contracts import queues
 from contracts.digest import DigestRules
@@ -28,6 +29,8 @@ from workflows.upkeep import (
 
 # A schedule without this memo is somebody else's, and is let alone.
 MEMO = {"declared_in": "workflows/schedules.py"}
+# As it is kept: never encrypted, since a memo cannot be written anew when its key is replaced.
+KEPT_MEMO = {name: DataConverter.default.payload_converter.to_payload(value) for name, value in MEMO.items()}
 
 
 @dataclass(frozen=True)

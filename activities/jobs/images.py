@@ -21,7 +21,8 @@ from contracts.job_types.images import (
     ThumbnailsArguments,
     ThumbnailsResult,
 )
-from providers.object_store import ObjectNotFound, ObjectStore, S3Access, open_object_store
+from contracts.object_store import ObjectNotFound
+from providers.object_store import ObjectStore, S3Access, open_object_store
 
 # What is not named here is not even tried: each decoder is one more that strangers can feed.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")

@@ -21,19 +21,25 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 
+from activities.jobs.attempts import begins
 from activities.jobs.runs import written
+from contracts.jobs import Job
+from contracts.text import MAX_CODE, MAX_MESSAGE, keepable
 
 # Below everything else that the machine does.
 NICENESS = 10
 # The worker ends an attempt that takes too long. Should it be unable to, the system does, this much later.
 OVERDUE_S = 10.0
 TELL_EVERY_S = 0.1
+# Characters, of which the last say where it was.
+MAX_TRACEBACK = 20_000
 
 
 def run(
     function: Callable[[Any], BaseModel],
     arguments: BaseModel,
     info: activity.Info,
+    job: Job,
     sending: Connection,
     memory_bytes: int | None,
 ) -> None:
@@ -41,6 +47,7 @@ def run(
     _die_with_the_worker()
     _stay_within(info, memory_bytes)
     signal.signal(signal.SIGTERM, _cancel)
+    begins(job)
     messages = _Messages(sending)
     try:
         text = written(_in_context(info, messages).run(function, arguments))
@@ -114,7 +121,13 @@ class _Messages:
         self._say_last(kind="result", text=text)
 
     def failed(self, code: str, message: str, *, non_retryable: bool = False, where: str | None = None) -> None:
-        self._say_last(kind="failure", type=code, message=message, non_retryable=non_retryable, traceback=where)
+        self._say_last(
+            kind="failure",
+            type=keepable(code, MAX_CODE),
+            message=keepable(message, MAX_MESSAGE),
+            non_retryable=non_retryable,
+            traceback=keepable(where[-MAX_TRACEBACK:], MAX_TRACEBACK) if where is not None else None,
+        )
 
     def _tell(self) -> None:
         if self._untold is not None:

@@ -18,6 +18,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.jobs import in_process
+from activities.jobs.attempts import job_that_runs
 from activities.jobs.registry import type_of
 from contracts.jobs import MAX_RESULT_BYTES, RunsIn
 
@@ -63,7 +64,9 @@ class JobProcesses:
         """Run a function to its end, and return its result as JSON. Raises ApplicationError."""
         receiving, sending = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=in_process.run, args=(function, arguments, activity.info(), sending, self._memory_bytes), daemon=True
+            target=in_process.run,
+            args=(function, arguments, activity.info(), job_that_runs(), sending, self._memory_bytes),
+            daemon=True,
         )
         async with _lines(receiving) as lines, self._running(process, sending):
             async for line in lines:

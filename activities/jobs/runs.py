@@ -21,7 +21,8 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from activities.jobs.attempts import Attempt, begins
+from activities.jobs.attempts import begins
+from activities.metrics import UNSEEN, Attempt, WorkerMetrics
 from contracts.job_outcomes import error_of, progress_of
 from contracts.jobs import MAX_RESULT_BYTES, Job, JobOutcome, JobProgress, JobStatus
 from database.job_runs import JobRuns
@@ -38,17 +39,19 @@ log = structlog.get_logger()
 class JobBooks(Interceptor):
     """Writes down the attempts of jobs; one that is over or cancelled is not run."""
 
-    def __init__(self, runs: JobRuns) -> None:
+    def __init__(self, runs: JobRuns, metrics: WorkerMetrics = UNSEEN) -> None:
         self._runs = runs
+        self._metrics = metrics
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        return _Inbound(next, self._runs)
+        return _Inbound(next, self._runs, self._metrics)
 
 
 class _Inbound(ActivityInboundInterceptor):
-    def __init__(self, next: ActivityInboundInterceptor, runs: JobRuns) -> None:  # noqa: A002
+    def __init__(self, next: ActivityInboundInterceptor, runs: JobRuns, metrics: WorkerMetrics) -> None:  # noqa: A002
         super().__init__(next)
         self._runs = runs
+        self._metrics = metrics
 
     def init(self, outbound: ActivityOutboundInterceptor) -> None:
         self._outbound = _Outbound(outbound)
@@ -67,29 +70,37 @@ class _Inbound(ActivityInboundInterceptor):
             raise _cancelled()
         if job.attempt > number:
             raise ApplicationError("a later attempt has begun", type="superseded")
-        begins(Attempt(job, self._runs))
+        begins(job, self._runs)
+        with self._metrics.job_attempt(job.type) as counted:
+            return await self._attempt(number, input, counted)
+
+    async def _attempt(self, number: int, input: ExecuteActivityInput, counted: Attempt) -> BaseModel:  # noqa: A002
         try:
             result: BaseModel = await super().execute_activity(input)
             text = written(result)
         except (asyncio.CancelledError, CancelledError):
             details = activity.cancellation_details()
             if details is not None and details.cancel_requested:
+                counted.outcome = "cancelled"
                 await self._settle(number, JobOutcome(status=JobStatus.CANCELLED))
             raise
         except Exception as error:
-            await self._failed(number, error)
+            counted.outcome = await self._failed(number, error)
             raise
+        counted.outcome = "succeeded"
         await self._settle(number, JobOutcome(status=JobStatus.SUCCEEDED, result=text))
         return result
 
-    async def _failed(self, number: int, failure: Exception) -> None:
+    async def _failed(self, number: int, failure: Exception) -> str:
+        """Write down that an attempt failed; returns what it counts as."""
         info, error = activity.info(), error_of(failure)
         attempts = info.retry_policy.maximum_attempts if info.retry_policy else 0
         is_last = (attempts and info.attempt >= attempts) or getattr(failure, "non_retryable", False)
         if is_last:
             await self._settle(number, JobOutcome(status=JobStatus.FAILED, error=error))
-        else:
-            await self._bounded(lambda: self._runs.will_retry(info.activity_id, number, error))
+            return "failed"
+        await self._bounded(lambda: self._runs.will_retry(info.activity_id, number, error))
+        return "retried"
 
     async def _settle(self, number: int, outcome: JobOutcome) -> None:
         job_id, progress = activity.info().activity_id, self._outbound.progress

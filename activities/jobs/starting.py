@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from temporalio.client import ActivityOptionsKeys, Client
 from temporalio.common import ActivityIDConflictPolicy, ActivityIDReusePolicy, Priority, RetryPolicy
 from temporalio.exceptions import ActivityAlreadyStartedError
@@ -13,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.outbox_relay import Handler
 from contracts.job_types import JOB_TYPES
-from contracts.jobs import Job, JobStatus
+from contracts.jobs import Job, JobError, JobOutcome, JobStatus
 from contracts.outbox import OutboxKind, OutboxRow
 from database.job_runs import JobRuns
 
@@ -22,6 +23,12 @@ RPC_TIMEOUT = timedelta(seconds=5)
 HEARTBEAT_TIMEOUT = timedelta(seconds=4)
 # It is over, or its first attempt has begun: there is nothing left to be told.
 _TOO_LATE = (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION)
+# However often it is tried.
+CANNOT_BEGIN = JobOutcome(
+    status=JobStatus.FAILED, error=JobError(code="cannot_begin", message="Temporal does not take such a job.")
+)
+
+log = structlog.get_logger()
 
 
 class NotOverYet(Exception):
@@ -83,27 +90,34 @@ class JobStarts:
                 raise
 
     async def _start(self, job: Job, id_reuse_policy: ActivityIDReusePolicy) -> None:
+        """Have Temporal begin a job. One that it refuses for good has failed."""
         job_type = JOB_TYPES[job.type]
         retries = job_type.retries
         delay = job.run_at - datetime.now(UTC)
-        await self._client.start_activity(
-            job.type,
-            json.loads(job.arguments),
-            id=job.id,
-            task_queue=job.queue,
-            start_to_close_timeout=timedelta(seconds=job_type.timeout_s),
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(seconds=retries.first_after_s),
-                maximum_interval=timedelta(seconds=retries.at_most_s),
-                maximum_attempts=retries.attempts,
-            ),
-            id_reuse_policy=id_reuse_policy,
-            id_conflict_policy=ActivityIDConflictPolicy.FAIL,
-            priority=Priority(priority_key=job.priority, fairness_key=_fairness_key(job.subject)),
-            start_delay=delay if delay > timedelta(0) else None,
-            rpc_timeout=RPC_TIMEOUT,
-        )
+        try:
+            await self._client.start_activity(
+                job.type,
+                json.loads(job.arguments),
+                id=job.id,
+                task_queue=job.queue,
+                start_to_close_timeout=timedelta(seconds=job_type.timeout_s),
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(seconds=retries.first_after_s),
+                    maximum_interval=timedelta(seconds=retries.at_most_s),
+                    maximum_attempts=retries.attempts,
+                ),
+                id_reuse_policy=id_reuse_policy,
+                id_conflict_policy=ActivityIDConflictPolicy.FAIL,
+                priority=Priority(priority_key=job.priority, fairness_key=_fairness_key(job.subject)),
+                start_delay=delay if delay > timedelta(0) else None,
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            log.error("Temporal does not take this job", job_id=job.id, type=job.type)
+            await self._runs.settle_as_told(job.id, CANNOT_BEGIN, restarts=job.restarts)
 
 
 def _fairness_key(subject: str) -> str:

@@ -3,8 +3,11 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
+from contracts.object_store import ObjectStoreFailed
 from contracts.reports import report_folder
 from contracts.upkeep import Cleaned
 
@@ -12,6 +15,8 @@ from contracts.upkeep import Cleaned
 if TYPE_CHECKING:
     from database.reports import ReportRepository
     from providers.object_store import ObjectStore
+
+log = structlog.get_logger()
 
 AT_ONCE = 100
 
@@ -25,12 +30,22 @@ class ReportExpiry:
 
     @activity.defn
     async def forget_reports(self, at: datetime) -> Cleaned:
-        """Delete all reports that have expired by then; of each first the objects and then the row."""
-        deleted = 0
-        while expired := await self.reports.expired(at, AT_ONCE):
-            for report_id in expired:
-                await self.store.delete_below(report_folder(report_id))
-                await self.reports.delete(report_id)
-                deleted += 1
+        """Delete all reports that have expired by then; of each first the objects and then the row.
+
+        One that the store keeps is in nobody's way. Raises ApplicationError reports_kept when there was any.
+        """
+        deleted, kept, last = 0, 0, ""
+        while expired := await self.reports.expired(at, last, AT_ONCE):
+            for last in expired:
+                try:
+                    await self.store.delete_below(report_folder(last))
+                except ObjectStoreFailed as error:
+                    log.warning("a report's files cannot be deleted", report_id=last, reason=str(error))
+                    kept += 1
+                else:
+                    await self.reports.delete(last)
+                    deleted += 1
                 activity.heartbeat(deleted)
+        if kept:
+            raise ApplicationError(f"{kept} reports stay, since their files cannot be deleted", type="reports_kept")
         return Cleaned(what="reports", count=deleted)

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
+from contracts.object_store import ObjectNotFound
 from contracts.order_rows import RowFormat, as_csv, as_jsonl, csv_header
 from contracts.reports import OrdersReport, ReportPart, ReportProgress, WrittenReport, report_folder
 from database.order_rows import PAGE_ROWS, OrderRows, behind
 from database.orders import OrderFilter
 from database.paging import Position
-from providers.object_store import ObjectNotFound, ObjectStore
+from providers.object_store import ObjectStore
 
 PART_ROWS = 2_000
 

@@ -162,6 +162,16 @@ async def test_the_same_key_and_body_give_the_same_batch_and_another_body_is_ref
     assert_problem(await ask_for(owner, echoes(4), key=key), 422, "idempotency_key_reused")
 
 
+async def test_without_a_key_each_request_makes_a_batch_and_a_bad_key_is_refused(owner: Caller) -> None:
+    body = {"type": "diagnostics.echo", "items": echoes(1)}
+
+    batches = [await owner.post(PATH, json=body) for _ in range(2)]
+
+    assert [answer.status_code for answer in batches] == [202, 202]
+    assert len({answer.json()["id"] for answer in batches}) == 2
+    assert_problem(await ask_for(owner, echoes(1), key="a b"), 400, "idempotency_key_invalid")
+
+
 async def test_ten_thousand_are_accepted_and_one_more_is_not(owner: Caller) -> None:
     batch = await accepted(owner, echoes(10_000))
     cancelled = (await owner.post(batch["links"]["cancel"])).json()
@@ -215,6 +225,20 @@ async def test_a_batch_may_have_four_mib_and_no_more(owner: Caller) -> None:
     await finished(owner, three_mib)
 
 
+async def test_an_item_may_have_256_kib_and_no_more(owner: Caller) -> None:
+    brief = {"message": "x"}
+    rest = len(json.dumps({"message": "", "fail_times": 0, "sleep_s": 0.0}, separators=(",", ":")))
+    largest = await accepted(owner, [brief, {"message": "x" * (256 * 1024 - rest)}])
+
+    problem = assert_problem(
+        await ask_for(owner, [brief, {"message": "x" * (256 * 1024 - rest + 1)}]), 413, "request_too_large"
+    )
+
+    assert [error["field"] for error in problem["errors"]] == ["items.1"]
+    assert "pass its id" in problem["detail"]
+    assert (await finished(owner, largest))["counts"] == counted(succeeded=2)
+
+
 async def test_anothers_batch_does_not_exist_and_an_operator_sees_every_one(
     door: Door, owner: Caller, operator: Caller
 ) -> None:
@@ -227,13 +251,10 @@ async def test_anothers_batch_does_not_exist_and_an_operator_sees_every_one(
     assert (await operator.post(batch["links"]["cancel"])).status_code == 200
 
 
-async def test_what_is_no_batch_is_not_found_and_a_key_is_required(owner: Caller) -> None:
+async def test_what_is_no_batch_is_not_found(owner: Caller) -> None:
     for path in (UNKNOWN, f"{PATH}/nonsense"):
         assert_problem(await owner.get(path), 404, "not_found")
         assert_problem(await owner.post(f"{path}/cancel"), 404, "not_found")
-    assert_problem(
-        await owner.post(PATH, json={"type": "diagnostics.echo", "items": [{}]}), 400, "idempotency_key_missing"
-    )
     assert_problem(await owner.get("/v1/jobs", batch="nonsense"), 422, "invalid_request")
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.acceptance.client import ADA, Caller, Door, assert_problem, new_key
@@ -153,14 +154,16 @@ async def test_fifty_requests_with_one_key_make_one_report(door: Door) -> None:
     assert len((await owner.get("/v1/jobs")).json()["items"]) == 1
 
 
-async def test_a_key_is_required_and_is_not_that_of_a_job(door: Door) -> None:
+async def test_a_key_is_not_that_of_a_job_and_without_one_each_request_makes_a_report(door: Door) -> None:
     owner, key = door.customer("reports:write", "jobs:write"), new_key()
     job = {"type": "diagnostics.echo", "arguments": {"message": "hello"}}
     assert (await owner.post("/v1/jobs", {"Idempotency-Key": key}, json=job)).status_code == 202
 
     await accepted(owner, key=key)
 
-    assert_problem(await owner.post("/v1/reports", json=BODY), 400, "idempotency_key_missing")
+    unnamed = [await owner.post("/v1/reports", json=BODY) for _ in range(2)]
+    assert [answer.status_code for answer in unnamed] == [202, 202]
+    assert len({answer.json()["id"] for answer in unnamed}) == 2
     assert_problem(await ask_for(owner, key="a b"), 400, "idempotency_key_invalid")
 
 
@@ -274,6 +277,31 @@ async def test_who_has_the_file_already_is_told_so(buyer: Caller, report: dict[s
         assert answer.headers["etag"] == etag
     for other in ('"another"', report["sha256"], ""):
         assert (await download(buyer, report, **{"If-None-Match": other})).status_code == 200
+
+
+async def test_who_wants_another_file_gets_nothing_of_this_one(buyer: Caller, report: dict[str, Any]) -> None:
+    etag, asked = f'"{report["sha256"]}"', {"Range": "bytes=0-9"}
+
+    for wanted in (etag, f'"another", {etag}', "*"):
+        assert (await download(buyer, report, **asked, **{"If-Match": wanted})).status_code == 206
+    for other in ('"another"', f"W/{etag}", report["sha256"]):
+        answer = await download(buyer, report, **asked, **{"If-Match": other, "If-None-Match": etag})
+        assert_problem(answer, 412, "precondition_failed")
+
+
+async def test_what_a_download_would_be_can_be_asked_first(buyer: Caller, report: dict[str, Any], door: Door) -> None:
+    path, got = report["links"]["download"], (await download(buyer, report)).headers
+
+    async def head(caller: Caller, **headers: str) -> httpx.Response:
+        return await door.http.head(path, headers={**caller.headers, **headers})
+
+    whole = await head(buyer, Range="bytes=0-9")
+    assert (whole.status_code, whole.content) == (200, b"")
+    for name in ("content-length", "content-type", "content-disposition", "accept-ranges", "etag"):
+        assert whole.headers[name] == got[name]
+    assert (await head(buyer, **{"If-None-Match": got["etag"]})).status_code == 304
+    assert (await head(buyer, **{"If-Match": '"another"'})).status_code == 412
+    assert (await head(door.customer(*SCOPES))).status_code == 404
 
 
 async def test_anothers_report_does_not_exist_and_an_operator_sees_every_one(

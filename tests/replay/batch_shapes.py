@@ -11,6 +11,7 @@ from contracts import queues
 from contracts.ids import batch_workflow_id, new_batch_id
 from contracts.job_types.diagnostics import ECHO, EchoArguments
 from database.job_batches import BatchRepository, WantedBatch
+from tests.histories import history_of
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop
 from workflows.job_batches import JobBatchWorkflow
 
@@ -52,7 +53,7 @@ class ShopBatch:
             await self.handle.result()
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.shop.client, self.handle)
 
     async def _exists(self) -> bool:
         try:

@@ -1,18 +1,22 @@
 """Today's workflow code follows every history that an order may have: a deploy breaks no order that is running."""
 
+import base64
 import json
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 import workflows
+from payloads import EncryptionCodec, data_converter
 from tests.chaos.newer_worker import LaterOrderWorkflow
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
@@ -34,6 +38,10 @@ WORKFLOWS: list[type] = [
     JobBatchWorkflow,
 ]
 
+KEYS = {"new": b"n" * 32, "old": b"o" * 32}
+# What the server or the SDK's core has to read: search attributes, and what a marker says of itself.
+NEVER_ENCRYPTED = ("searchAttributes", "data", "patch-data")
+
 ADVICE = """
 {name}: today's workflow code asks for something else than this order's history holds, so every running order with
 such a history would stand still after a deploy. Either take the change back, or
@@ -48,11 +56,13 @@ docs/deployment.md#changing-a-workflow has an example, and says when the old way
 """
 
 
-async def replay(history: WorkflowHistory, of: Sequence[type] = WORKFLOWS) -> BaseException | None:
+async def replay(
+    history: WorkflowHistory, keys: Mapping[str, bytes] | None = None, of: Sequence[type] = WORKFLOWS
+) -> BaseException | None:
     """What goes wrong when this code follows this history."""
     replayer = Replayer(
         workflows=of,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(keys or {}),
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     return (await replayer.replay_workflow(history, raise_on_replay_failure=False)).replay_failure
@@ -63,6 +73,58 @@ async def test_a_recorded_order_can_be_followed(path: Path) -> None:
     error = await replay(load(path))
 
     assert error is None, ADVICE.format(name=path.stem, error=error)
+
+
+@pytest.mark.parametrize("path", recordings(), ids=lambda path: path.stem)
+async def test_it_can_be_followed_when_encryption_began_and_keys_changed_on_its_way(path: Path) -> None:
+    events = json.loads(load(path).to_json())["events"]
+    third = len(events) // 3
+    keys = ["plain"] * third + ["old"] * third + ["new"] * (len(events) - 2 * third)
+    mixed = [await encrypted(event, key) for event, key in zip(events, keys, strict=True)]
+    history = WorkflowHistory.from_json(path.stem, {"events": mixed})
+
+    assert await replay(history, KEYS) is None
+    assert encrypted_with(mixed)
+
+
+async def test_a_history_whose_key_is_missing_fails_its_task_and_names_the_key(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorded = json.loads(load(recordings("approved")[-1]).to_json())
+    history = WorkflowHistory.from_json("approved", await encrypted(recorded, "old"))
+
+    error = str(await replay(history, {"new": KEYS["new"]}))
+
+    assert "Workflow activation completion failed" in error
+    assert "key 'old', which is not configured here" in caplog.text
+
+
+async def encrypted(found: Any, key_id: str) -> Any:
+    """An event as its writer would have written it with this key."""
+    match found:
+        case {"metadata": {"encoding": _}, "data": _} if key_id in KEYS:
+            [payload] = await EncryptionCodec({key_id: KEYS[key_id]}).encode([ParseDict(found, Payload())])
+            return MessageToDict(payload)
+        case dict():
+            return {
+                name: member if name in NEVER_ENCRYPTED else await encrypted(member, key_id)
+                for name, member in found.items()
+            }
+        case list():
+            return [await encrypted(member, key_id) for member in found]
+    return found
+
+
+def encrypted_with(found: Any) -> list[str]:
+    """The ids of the keys that payloads are encrypted with."""
+    match found:
+        case {"encryption-key-id": str(key_id)}:
+            return [base64.b64decode(key_id).decode()]
+        case dict():
+            return [key_id for member in found.values() for key_id in encrypted_with(member)]
+        case list():
+            return [key_id for member in found for key_id in encrypted_with(member)]
+    return []
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -88,7 +150,7 @@ def test_every_workflow_is_recorded() -> None:
 
 async def test_a_change_without_a_patch_is_noticed_and_the_advice_leads_somewhere() -> None:
     """One that nobody recorded: an order of a release to come begins with a timer."""
-    error = await replay(load(recordings("completed")[-1]), [LaterOrderWorkflow])
+    error = await replay(load(recordings("completed")[-1]), of=[LaterOrderWorkflow])
 
     assert error is not None
     assert "Nondeterminism" in str(error)

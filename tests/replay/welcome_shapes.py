@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from temporalio.client import WorkflowHandle, WorkflowHistory
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
 from tests.accounts import NewAccount, new_address
+from tests.histories import history_of
 from tests.shop import WITHIN_S, Shop
 
 
@@ -14,6 +15,7 @@ from tests.shop import WITHIN_S, Shop
 class OneMail:
     """The process of a single mail."""
 
+    client: Client
     handle: WorkflowHandle[Any, Any]
 
     async def outcome(self) -> object:
@@ -21,7 +23,7 @@ class OneMail:
             return await self.handle.result()
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.client, self.handle)
 
 
 async def welcomed_and_confirmed(shop: Shop) -> NewAccount:
@@ -62,4 +64,4 @@ async def told_that_the_address_is_taken(shop: Shop) -> OneMail:
     await NewAccount.signed_up(shop, account.email)
     _, told = await account.until_mails("welcome", "address_taken")
     message_key = told["message_id"].strip("<>").partition("@")[0]
-    return OneMail(shop.client.get_workflow_handle(f"mail/{message_key}"))
+    return OneMail(shop.client, shop.client.get_workflow_handle(f"mail/{message_key}"))

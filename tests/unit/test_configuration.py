@@ -14,6 +14,7 @@ from settings import (
     JobSettings,
     MerchandiserSettings,
     OrderSettings,
+    PayloadSettings,
     RetentionSettings,
     ScheduleSettings,
     SessionSettings,
@@ -30,7 +31,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     documented = dict(re.findall(r"^\| `([A-Z_]+)` *\| +(\S*?) *\| .*\|$", DOCUMENT.read_text(), re.MULTILINE))
 
     for settings in (
-        *(DatabaseSettings, TemporalSettings, OrderSettings, SessionSettings, ApiSettings),
+        *(DatabaseSettings, TemporalSettings, PayloadSettings, OrderSettings, SessionSettings, ApiSettings),
         *(ScheduleSettings, DigestSettings, RetentionSettings, MerchandiserSettings),
         *(WorkerSettings, WebhookSettings, WebhookWorkerSettings, EventLoopSettings, JobSettings),
         DeploymentSettings,

@@ -48,6 +48,20 @@ def test_what_blocks_the_event_loop_is_logged_once_with_its_stack_and_then_for_h
     assert 1 < ended["blocked_s"] < 10
 
 
+def test_c_code_that_lets_nobody_else_run_is_told_of_afterwards_with_its_stack() -> None:
+    [told] = lines_of(
+        """
+        await asyncio.sleep(0.5)
+        sum(range(120_000_000))
+        await asyncio.sleep(0.5)
+        """
+    )
+
+    assert told["event"] == "the event loop was blocked"
+    assert "in main" in told["stack"]
+    assert 0.2 < told["blocked_s"] < 60
+
+
 def test_each_block_is_told_of() -> None:
     found = lines_of(
         """

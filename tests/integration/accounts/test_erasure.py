@@ -12,6 +12,7 @@ from temporalio.testing import TimeSkipper
 from api.bodies import SignUpBody
 from tests.accounts import NewAccount, new_address
 from tests.endpoints import ShopEndpoint
+from tests.histories import history_of
 from tests.shop import Shop
 from tests.stack_session import RunningStack
 from tests.webhooks import answer, hook
@@ -75,7 +76,7 @@ async def told_of(account: NewAccount, shop: Shop) -> dict[str, str]:
     found = {}
     async for workflow in shop.client.list_workflows("WorkflowType IN ('Welcome', 'AccountMail', 'Delivery')"):
         handle = shop.client.get_workflow_handle(workflow.id, run_id=workflow.run_id)
-        history = decoded(json.loads((await handle.fetch_history()).to_json()))
+        history = decoded(json.loads((await history_of(shop.client, handle)).to_json()))
         if account.id in history:
             found[workflow.id] = history
     return found

@@ -230,7 +230,7 @@ async def test_the_lag_is_exported_anew_while_rows_are_stuck(engine: AsyncEngine
     await write(engine, "aggregate/stuck", 1)
     async with relaying(engine, never_ends, meter=runtime.metric_meter):
         await begun.wait()
-        while not 2 < await exported("followthrough_outbox_lag") < WITHIN_S:
+        while not 2 < await exported("followthrough_outbox_lag_seconds") < WITHIN_S:
             await asyncio.sleep(POLL_S)
         assert await exported("followthrough_outbox_rows") == 1
 

@@ -12,6 +12,7 @@ from contracts.accounts import AccountStatus
 from database.accounts import ResentLately
 from database.tables import accounts
 from tests.accounts import NewAccount, kinds_of, token_in
+from tests.histories import history_of
 from tests.shop import WITHIN_S, Shop
 
 HOUR = timedelta(hours=1)
@@ -159,7 +160,7 @@ async def test_no_history_holds_an_address_a_name_or_a_text(shop: Shop) -> None:
 
     taken = shop.client.list_workflows(f"WorkflowId STARTS_WITH 'mail/{account.id}'")
     handles = [account.handle, *[shop.client.get_workflow_handle(found.id) async for found in taken]]
-    histories = [(await handle.fetch_history()).to_json() for handle in handles]
+    histories = [(await history_of(shop.client, handle)).to_json() for handle in handles]
     assert len(histories) == 2
     for words in (account.email, account.email.split("@")[0], "Lovelace", "signing up", "token="):
         assert not [history for history in histories if words in _decoded(history)], words

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.jobs.attempts import attempt_number
 from activities.jobs.progress import earlier_progress, tell_progress
 from activities.jobs.registry import job
 from contracts import queues
@@ -41,6 +42,7 @@ class Crunched(BaseModel, frozen=True):
     niceness: int
     activity_id: str
     attempt: int
+    attempt_number: int
     earlier: int | None = None
 
 
@@ -56,6 +58,7 @@ def _crunched() -> Crunched:
         niceness=os.nice(0),
         activity_id=info.activity_id,
         attempt=info.attempt,
+        attempt_number=attempt_number(),
         earlier=earlier.done if earlier else None,
     )
 
@@ -71,6 +74,11 @@ def well(arguments: Crunch) -> Crunched:
 @job(CRUNCH)
 def refuses(arguments: Crunch) -> Crunched:
     raise ApplicationError("the numbers are odd", type="odd_numbers", non_retryable=True)
+
+
+@job(CRUNCH)
+def refuses_in_odd_words(arguments: Crunch) -> Crunched:
+    raise ApplicationError("\x00 \ud800 " + "x" * 3 * 1024**2, type="odd_words", non_retryable=True)
 
 
 @job(CRUNCH)

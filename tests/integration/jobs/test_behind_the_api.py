@@ -1,9 +1,12 @@
 """Jobs over HTTP while something behind it is odd: ended by hand, started twice, unreachable, or crowded."""
 
 import asyncio
+import json
 
 from sqlalchemy import text
+from temporalio.client import PendingActivityState
 
+from contracts.ids import new_job_id
 from tests.acceptance.client import WITHIN_S, Caller, Door
 from tests.integration.api.breaking import frozen
 from tests.jobs import accepted, echo, listed, read, until
@@ -24,6 +27,21 @@ async def test_a_job_that_somebody_terminates_in_the_web_ui_is_cancelled(owner: 
     assert [found["status"] for found in await listed(owner)] == ["cancelled"]
 
 
+async def test_a_job_that_somebody_pauses_before_it_begins_does_not_run(owner: Caller, shop: Shop) -> None:
+    job = await accepted(owner, delay_s=7_200)
+    async with asyncio.timeout(10):
+        while (await outbox_rows(shop, job["id"])) > 0:
+            await asyncio.sleep(0.02)
+
+    await shop.client.get_activity_handle(job["id"]).pause()
+
+    described = await shop.client.get_activity_handle(job["id"]).describe()
+    assert described.run_state is PendingActivityState.PAUSED
+    shown = await read(owner, job)
+    assert (shown["status"], shown["attempt"]) == ("scheduled", 0)
+    await owner.post(job["links"]["cancel"])
+
+
 async def test_a_delay_of_hours_is_the_activitys_and_rescheduling_changes_it(owner: Caller, shop: Shop) -> None:
     job = await accepted(owner, delay_s=7_200)
     handle = shop.client.get_activity_handle(job["id"])
@@ -41,6 +59,35 @@ async def test_a_delay_of_hours_is_the_activitys_and_rescheduling_changes_it(own
     assert later is not None
     assert 7_190 < first.total_seconds() <= 7_200
     assert 10_790 < later.total_seconds() <= 10_810
+
+
+async def test_a_job_that_temporal_will_never_take_has_failed(owner: Caller, shop: Shop) -> None:
+    """Nobody can ask for one any more; one that was accepted before, with arguments larger than Temporal takes."""
+    job = await accepted(owner, delay_s=7_200)
+    await owner.post(job["links"]["cancel"])
+    larger = json.dumps({"message": "x" * 3 * 1024**2})
+    async with shop.engine.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO jobs (id, type, subject, arguments, queue, priority, status, run_at)"
+                " SELECT :id, type, subject, :larger, queue, priority, 'scheduled', now() FROM jobs WHERE id = :like"
+            ),
+            {"id": (job_id := new_job_id()), "larger": larger, "like": job["id"]},
+        )
+        await connection.execute(
+            text(
+                "INSERT INTO outbox (aggregate, kind, payload) VALUES"
+                " ('job/' || :id, 'job_accepted', jsonb_build_object('job_id', CAST(:id AS text)))"
+            ),
+            {"id": job_id},
+        )
+
+    refused = await until(owner, {"id": job_id}, "failed")
+
+    assert refused["last_error"]["code"] == "cannot_begin"
+    async with asyncio.timeout(10):
+        while await outbox_rows(shop, job_id):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_start_that_is_repeated_runs_the_job_once(owner: Caller, shop: Shop) -> None:

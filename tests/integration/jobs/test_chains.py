@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import func, select
 from temporalio.exceptions import ApplicationError
 
+from activities.jobs.attempts import start_next
 from contracts.job_types.diagnostics import ECHO, EchoArguments, EchoResult
-from contracts.jobs import JobStatus
+from contracts.jobs import MAX_ARGUMENTS_BYTES, JobStatus
 from database.tables import jobs
 from tests.integration.jobs.benches import Bench
 from tests.shop import Shop
@@ -78,6 +79,21 @@ async def test_the_documented_chain_runs_its_next_job_once_however_often_it_is_t
     assert following_job.subject == done.subject
     echoed = await bench.until(following_job.id, JobStatus.SUCCEEDED)
     assert f"Hello, {job_id}" in (echoed.result or "")
+
+
+async def test_a_next_job_with_more_than_256_kib_fails_the_one_that_wants_it(shop: Shop, bench: Bench) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        await start_next(ECHO, EchoArguments(message=f"{job_id} {'x' * MAX_ARGUMENTS_BYTES}"))
+        raise AssertionError(arguments)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.last_error is not None
+    assert (job.last_error.code, job.attempt) == ("arguments_too_large", 1)
+    assert await following(shop, job_id) == []
 
 
 async def test_a_next_job_that_is_over_is_not_started_again(shop: Shop, bench: Bench, greetings: ModuleType) -> None:

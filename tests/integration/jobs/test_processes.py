@@ -7,15 +7,18 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import update
 from temporalio.client import ActivityFailureError
 from temporalio.exceptions import ApplicationError
 
 from activities.jobs.in_process import NICENESS
 from contracts.jobs import JobProgress, JobStatus
+from database.tables import jobs
 from tests.acceptance.client import POLL_S, WITHIN_S
 from tests.integration.jobs import crunching
 from tests.integration.jobs.benches import Bench
 from tests.integration.jobs.crunching import Crunch, Crunched
+from tests.shop import Shop
 
 CANCEL_WITHIN_S = 5.0
 MIB = 1024**2
@@ -57,6 +60,17 @@ async def test_what_a_job_refuses_in_its_process_is_told_as_it_said_it(bench: Be
     assert job.attempt == 1
     assert job.last_error is not None
     assert (job.last_error.code, job.last_error.message) == ("odd_numbers", "the numbers are odd")
+
+
+async def test_odd_words_come_out_of_a_process_as_far_as_they_can_be_kept(bench: Bench, crunch: Crunch) -> None:
+    job_id = await bench.row()
+    async with bench.running_in_processes(crunching.refuses_in_odd_words):
+        await bench.start(job_id, crunch)
+        job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.last_error is not None
+    assert job.last_error.code == "odd_words"
+    assert job.last_error.message.startswith("\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER} xxx")
 
 
 async def test_an_error_that_a_job_does_not_foresee_is_known_to_temporal_and_not_to_its_owner(
@@ -154,3 +168,17 @@ async def test_a_job_whose_process_dies_is_tried_again_from_where_it_was(bench: 
     )
     found = Crunched.model_validate_json(job.result or "")
     assert (found.attempt, found.earlier) == (2, 7)
+
+
+async def test_an_attempt_in_a_process_knows_its_number_beyond_an_operators_retry(
+    shop: Shop, bench: Bench, crunch: Crunch
+) -> None:
+    job_id = await bench.row()
+    async with shop.engine.begin() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == job_id).values(restarts=1, earlier_attempts=5))
+    async with bench.running_in_processes(crunching.well):
+        await bench.start(job_id, crunch)
+        job = await bench.until(job_id, JobStatus.SUCCEEDED)
+
+    found = Crunched.model_validate_json(job.result or "")
+    assert (found.attempt, found.attempt_number) == (1, 6)

@@ -17,6 +17,7 @@ from activities.jobs.starting import JobStarts, NotOverYet
 from contracts.job_types.diagnostics import EchoArguments, EchoResult
 from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
 from contracts.outbox import OutboxKind, OutboxRow
+from contracts.text import MAX_MESSAGE
 from database.tables import jobs
 from tests.acceptance.client import POLL_S, WITHIN_S, Door
 from tests.integration.jobs.benches import Bench
@@ -127,6 +128,43 @@ async def test_an_error_that_cannot_be_mended_is_not_tried_again(bench: Bench) -
 
     assert job.attempt == 1
     assert job.last_error == JobError(code="unknown_customer", message="there is no such customer")
+
+
+ODD_TEXTS = {"NUL": "\x00", "a lone surrogate": "\ud800", "a megabyte": "x" * 1024**2}
+
+
+@pytest.mark.parametrize("odd", ODD_TEXTS.values(), ids=ODD_TEXTS.keys())
+async def test_whatever_a_job_says_of_its_failure_is_written_down(bench: Bench, odd: str) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        tell_progress(1, 2, f"page {odd}")
+        raise ApplicationError(f"the customer is gone: {odd}", type=f"gone_{odd}", non_retryable=True)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.FAILED)
+
+    assert job.last_error is not None
+    assert job.last_error.code.startswith("gone_")
+    assert job.last_error.message.startswith("the customer is gone: ")
+    assert len(job.last_error.message) <= MAX_MESSAGE
+    assert job.progress is not None
+    assert (job.progress.note or "").startswith("page ")
+
+
+async def test_an_attempt_that_fails_in_odd_words_is_followed_by_another(bench: Bench) -> None:
+    async def run(arguments: EchoArguments) -> EchoResult:
+        if activity.info().attempt == 1:
+            raise ApplicationError("\x00", type="told_to_fail")
+        return EchoResult(message="\x00", attempt=2)
+
+    job_id = await bench.row()
+    async with bench.running(run):
+        await bench.start(job_id)
+        job = await bench.until(job_id, JobStatus.SUCCEEDED)
+
+    assert job.last_error == JobError(code="told_to_fail", message="\N{REPLACEMENT CHARACTER}")
+    assert json.loads(job.result or "") == {"message": "\x00", "attempt": 2}
 
 
 async def test_a_result_that_is_too_large_is_refused(bench: Bench) -> None:

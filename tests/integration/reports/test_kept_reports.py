@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from sqlalchemy import text
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from ulid import ULID
 
 from activities.reports import expiry
 from activities.reports.expiry import ReportExpiry
@@ -19,6 +21,7 @@ from contracts.ids import new_job_id, new_report_id
 from contracts.job_types.reports import ORDERS_REPORT
 from contracts.order_rows import RowFormat
 from contracts.reports import OrdersReport, ReportType
+from database.cleanup import CleanupRepository
 from database.jobs import NewJob
 from database.reports import ReportRepository, WantedReport
 from providers.object_store import ObjectStore, S3Access, open_object_store
@@ -74,14 +77,14 @@ async def forget_expired(reports: ReportRepository, store: ObjectStore) -> int:
     return cleaned.count
 
 
-async def postponed(reports: ReportRepository, owner: Caller) -> Json:
+async def postponed(reports: ReportRepository, owner: Caller, job_id: str | None = None) -> Json:
     """A report whose job waits for an hour; the API takes none that do, but anything may hold a job up."""
     terms = NOBODYS.model_copy(update={"id": new_report_id(), "customer_id": owner.subject})
     wanted = WantedReport(
         type=ReportType.ORDERS, terms=terms, subject=owner.subject, key_hash=new_key(), request_hash="0" * 64
     )
     job = NewJob(
-        id=new_job_id(),
+        id=job_id or new_job_id(),
         type=ORDERS_REPORT.name,
         subject=owner.subject,
         arguments=f'{{"report_id": "{terms.id}"}}',
@@ -209,18 +212,51 @@ async def test_what_a_report_that_was_given_up_has_left_is_deleted_as_late(
     assert [found async for found in store.list(f"reports/{report['id']}")] == []
 
 
-async def test_a_key_is_free_again_when_its_report_was_deleted(
-    reports: ReportRepository, store: ObjectStore, shop: Shop, owner: Caller
+async def test_a_report_whose_files_cannot_be_deleted_stays_with_its_job_and_is_in_nobodys_way(
+    reports: ReportRepository, store: ObjectStore, shop: Shop, owner: Caller, files: Path
+) -> None:
+    await forget_expired(reports, store)
+    job_id = f"job_{ULID.from_datetime(datetime.now(UTC) - timedelta(days=60))}"
+    stuck, behind = await postponed(reports, owner, job_id), await written(owner)
+    await owner.post(f"{stuck['links']['job']}/cancel")
+    await query(
+        shop, "UPDATE followthrough.jobs SET finished_at = now() - interval '60 days' WHERE id = :id", id=job_id
+    )
+    await expire(shop, behind)
+    folder = files / "reports" / stuck["id"]
+    # No folder, and so nothing that can be deleted as one.
+    folder.touch()
+
+    with pytest.raises(ApplicationError, match="1 reports stay"):
+        await forget_expired(reports, store)
+    await CleanupRepository(shop.engine).forget_jobs(datetime.now(UTC) - timedelta(days=30))
+    listed = await owner.get("/v1/reports")
+    folder.unlink()
+
+    assert not (files / "reports" / behind["id"]).exists()
+    assert [(item["id"], item["status"]) for item in listed.json()["items"]] == [(stuck["id"], "cancelled")]
+    assert await forget_expired(reports, store) == 1
+    await CleanupRepository(shop.engine).forget_jobs(datetime.now(UTC) - timedelta(days=30))
+    assert await query(shop, "SELECT 1 FROM followthrough.jobs WHERE id = :id", id=job_id) == []
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_key_is_free_again_when_the_time_of_its_report_is_over(
+    reports: ReportRepository, store: ObjectStore, shop: Shop, owner: Caller, files: Path, deleted: bool
 ) -> None:
     key, period = new_key(), {"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
     first = await until(owner, await accepted(owner, key=key, **period), "succeeded")
     await expire(shop, first)
-    await forget_expired(reports, store)
+    if deleted:
+        await forget_expired(reports, store)
 
     again = await ask_for(owner, key=key, **period)
 
     assert again.status_code == 202
     assert again.json()["id"] != first["id"]
+    assert (await ask_for(owner, key=key, **period)).json()["id"] == again.json()["id"]
+    await forget_expired(reports, store)
+    assert not (files / "reports" / first["id"]).exists()
 
 
 async def test_a_file_that_is_gone_is_not_found_and_one_that_is_short_is_broken_off(

@@ -9,7 +9,7 @@ from sqlalchemy import Table, func, select
 from ulid import ULID
 
 from contracts.attention import AttentionKind
-from contracts.ids import new_endpoint_id
+from contracts.ids import job_id_after, new_endpoint_id
 from contracts.orders import OrderStatus
 from database.cleanup import BATCH, CleanupRepository
 from database.tables import (
@@ -95,7 +95,8 @@ async def test_jobs_long_over_go_with_all_of_their_keys(shop: Shop) -> None:
     old = job(subject, KEPT + timedelta(hours=1))
     lately_over = job(subject, KEPT - timedelta(hours=1), created=KEPT + timedelta(days=10))
     live = job(subject, None, created=KEPT + timedelta(days=10))
-    await insert(shop, jobs, old, lately_over, live)
+    followed_it = old | {"id": job_id_after(old["id"], "diagnostics.echo")}
+    await insert(shop, jobs, old, followed_it, lately_over, live)
     # Somebody else was answered with the same job, under the unique key.
     await insert(shop, job_keys, key_of(old), key_of(old), key_of(lately_over), key_of(live))
 
@@ -105,7 +106,7 @@ async def test_jobs_long_over_go_with_all_of_their_keys(shop: Shop) -> None:
         kept = set((await connection.scalars(select(jobs.c.id).where(jobs.c.subject == subject))).all())
         keys = set((await connection.scalars(select(job_keys.c.job_id).where(job_keys.c.subject == subject))).all())
     assert kept == keys == {lately_over["id"], live["id"]}
-    assert (await run.summary()).startswith("0 reports; 1 jobs; ")
+    assert (await run.summary()).startswith("0 reports; 2 jobs; ")
 
 
 async def test_a_batch_goes_with_the_last_of_its_jobs(shop: Shop) -> None:

@@ -95,9 +95,12 @@ async def test_it_tells_of_its_own_day_and_is_sent_once(shop: Shop, in_oslo: Own
     declined = await accepted_at(shop, ends - timedelta(seconds=1), payment_method="pm_card_visa_chargeDeclined")
     await accepted_at(shop, begins - timedelta(seconds=1), amount=7_000)
     await accepted_at(shop, ends, amount=9_000)
+    # Accepted long before, and undecided until then.
+    await accepted_at(shop, begins - timedelta(days=3), ended_at=begins + timedelta(hours=3), amount=500)
     assert (await paid.booked()).status is OrderStatus.COMPLETED
     assert (await declined.booked()).status is OrderStatus.REJECTED
     await failed_job(shop, begins + timedelta(hours=1))
+    await failed_job(shop, ends)
     await opened_item(shop, begins + timedelta(hours=2))
 
     first = await in_oslo.run_for(datetime(2026, 5, 11, 8, tzinfo=OSLO))
@@ -112,10 +115,10 @@ async def test_it_tells_of_its_own_day_and_is_sent_once(shop: Shop, in_oslo: Own
         "  completed: 1\n"
         "  rejected: 1\n"
         "\n"
-        "Revenue of what was sent: 10.00 usd\n"
+        "Revenue of orders that ended: 15.00 usd\n"
         "\n"
         "Failures: 3\n"
-        "  orders that failed with payment_declined: 1\n"
+        "  orders that ended with payment_declined: 1\n"
         "  failed jobs diagnostics.echo: 1\n"
         "  items for your attention, dispute: 1"
     )
@@ -133,7 +136,7 @@ async def test_of_an_order_that_was_sent_in_part_that_part_counts(shop: Shop) ->
     await order.start()
     assert (await order.settled()).status is OrderStatus.PARTIALLY_COMPLETED
     at = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    await move(shop, order, at)
+    await move(shop, order, at, at)
 
     day = DigestDay.before(at + timedelta(days=1), DigestRules(zone="UTC"))
     digest = await DigestRepository(shop.engine).of(day)
@@ -161,17 +164,18 @@ async def test_without_an_address_there_is_none(shop: Shop) -> None:
     assert await ActivityEnvironment().run(off.send_digest, day) is MailOutcome.UNWANTED
 
 
-async def accepted_at(shop: Shop, at: datetime, **terms: object) -> ShopOrder:
-    """An order that is over, and was accepted at this time, say our books."""
+async def accepted_at(shop: Shop, at: datetime, *, ended_at: datetime | None = None, **terms: object) -> ShopOrder:
+    """An order that was accepted at this time and ended then or later, say our books."""
     order = await shop.place(**terms)
     await order.outcome()
-    await move(shop, order, at)
+    await move(shop, order, at, ended_at or at)
     return order
 
 
-async def move(shop: Shop, order: ShopOrder, at: datetime) -> None:
+async def move(shop: Shop, order: ShopOrder, at: datetime, ended_at: datetime) -> None:
+    change = update(orders).where(orders.c.id == order.id).values(created_at=at, updated_at=ended_at)
     async with shop.engine.begin() as connection:
-        await connection.execute(update(orders).where(orders.c.id == order.id).values(created_at=at))
+        await connection.execute(change)
 
 
 async def failed_job(shop: Shop, at: datetime) -> None:
@@ -184,8 +188,8 @@ async def failed_job(shop: Shop, at: datetime) -> None:
         "priority": 3,
         "status": "failed",
         "run_at": at,
-        "created_at": at,
-        "finished_at": datetime.now(UTC),
+        "created_at": at - timedelta(days=2),
+        "finished_at": at,
     }
     async with shop.engine.begin() as connection:
         await connection.execute(insert(jobs).values(row))
