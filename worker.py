@@ -110,7 +110,7 @@ async def _connect(runtime: Runtime) -> Client:
     temporal = TemporalSettings()
     return await Client.connect(
         temporal.address,
-        namespace=temporal.namespace,
+        **temporal.access,
         data_converter=data_converter(PayloadSettings().keys),
         # Our messages are a few kilobytes: compressing them takes both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,

@@ -144,7 +144,7 @@ async def with_deployment(act: Callable[[Deployment], Awaitable[Result]]) -> Res
     """Act on the deployment that the environment names."""
     temporal = TemporalSettings()
     try:
-        client = await Client.connect(temporal.address, namespace=temporal.namespace)
+        client = await Client.connect(temporal.address, **temporal.access)
         return await act(Deployment(client, DeploymentSettings().deployment_name))
     except (RPCError, RuntimeError) as error:
         raise StackError(

@@ -155,7 +155,7 @@ async def _connect(settings: TemporalSettings) -> Client:
         try:
             return await Client.connect(
                 settings.address,
-                namespace=settings.namespace,
+                **settings.access,
                 data_converter=data_converter(PayloadSettings().keys),
             )
         except RuntimeError:

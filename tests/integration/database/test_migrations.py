@@ -189,7 +189,8 @@ async def test_a_migration_makes_way_for_those_who_want_the_tables(
 ) -> None:
     monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr(migrate, "_PAUSES_S", (0.1, 0.1))
-    await upgrade(database_url, REVISIONS[-2])
+    # The next one changes the jobs.
+    await upgrade(database_url, "0012")
     reading = connection.transaction()
     await reading.start()
     await connection.fetch("SELECT * FROM followthrough.jobs")
@@ -208,7 +209,7 @@ async def test_a_migration_makes_way_for_those_who_want_the_tables(
         await migrating
     assert slowest < NOT_BLOCKED_S
     await reading.rollback()
-    assert await missing(database_url) == REVISIONS[-1:]
+    assert await missing(database_url) == [revision for revision in REVISIONS if revision > "0012"]
     await upgrade(database_url)
     assert await missing(database_url) == []
 
