@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 import uvloop
 from temporalio.client import Client
-from temporalio.common import MetricMeter, WorkerDeploymentVersion
+from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -139,7 +139,7 @@ async def workers(
             await host_upkeep(process, settings),
         ]
         # Of its own, too: rows that hang keep their connections.
-        deployment = _deployment(DeploymentSettings())
+        deployment = DeploymentSettings()
         relay = OutboxRelay(Outbox(process.engine("outbox", RELAY_CONNECTIONS)), handlers(hosted), meter)
         for queue in task_queues(hosted):
             if queue.name in polled:
@@ -154,17 +154,23 @@ async def workers(
         yield process.run(relay.run())
 
 
-def _deployment(settings: DeploymentSettings) -> WorkerDeploymentConfig | None:
-    """Which version of the workers this is; None where there are no versions."""
-    if not settings.worker_versioning:
+def _deployment(settings: DeploymentSettings, queue: str) -> WorkerDeploymentConfig | None:
+    """Which version of the workers this is, and what that means for this queue; None where there are no versions.
+
+    Here and not in the workflows' definitions: the server takes none of them from workers without a version.
+    """
+    if not settings.worker_versioning or queue in queues.UNVERSIONED:
         return None
-    version = WorkerDeploymentVersion(deployment_name=settings.deployment_name, build_id=settings.build_id)
-    return WorkerDeploymentConfig(version=version, use_worker_versioning=True)
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=settings.deployment_name, build_id=settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=(
+            VersioningBehavior.PINNED if queue in queues.PINNED else VersioningBehavior.AUTO_UPGRADE
+        ),
+    )
 
 
-def _polling(
-    client: Client, queue: TaskQueue, settings: WorkerSettings, deployment: WorkerDeploymentConfig | None
-) -> Worker:
+def _polling(client: Client, queue: TaskQueue, settings: WorkerSettings, deployment: DeploymentSettings) -> Worker:
     return Worker(
         client,
         task_queue=queue.name,
@@ -174,7 +180,7 @@ def _polling(
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        deployment_config=None if queue.name in queues.UNVERSIONED else deployment,
+        deployment_config=_deployment(deployment, queue.name),
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_drain_s),
         **{**queue.options, "interceptors": [*INTERCEPTORS, *queue.options.get("interceptors", ())]},
     )

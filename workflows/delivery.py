@@ -4,7 +4,7 @@ from asyncio import CancelledError
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from activities.webhooks import WebhookActivities
@@ -28,7 +28,7 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.2), maximum_interval=timedelta(seconds=30))
 
 
-@workflow.defn(name="Delivery", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="Delivery")
 class DeliveryWorkflow:
     """Delivers a message to an endpoint, or gives up on it."""
 

@@ -3,7 +3,6 @@
 from asyncio import CancelledError
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from activities.jobs.batches import BatchActivities
@@ -17,7 +16,7 @@ LONGEST_PAUSE_S = 5.0
 TURNS_PER_RUN = 100
 
 
-@workflow.defn(name="JobBatch", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="JobBatch")
 class JobBatchWorkflow:
     """Keeps a batch's window full. It knows of no job: how each one ends is in our books."""
 

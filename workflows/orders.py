@@ -5,7 +5,6 @@ from collections import deque
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError
 
 from activities.fraud import FraudActivities
@@ -38,7 +37,7 @@ from workflows.order_turns import (
 )
 
 
-@workflow.defn(name="Order", versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn(name="Order")
 class OrderWorkflow:
     """Reserves, charges and ships one order, or undoes what it did."""
 

@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError
 
 from activities.shipments import ShipmentActivities
@@ -25,7 +24,7 @@ from workflows.calls import HEARTBEAT_TIMEOUT, PROVIDER_RETRIES, PROVIDER_TRY, b
 POLL_WINDOW = timedelta(minutes=10)
 
 
-@workflow.defn(name="Shipment", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="Shipment")
 class ShipmentWorkflow:
     """Follows a shipment until it is delivered, called back, or given up on."""
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey, VersioningBehavior
+from temporalio.common import RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.cleanup import CleanupActivities
@@ -103,7 +103,7 @@ def _first_line(error: ActivityError) -> str:
     return str(error.cause or error).partition("\n")[0][:200]
 
 
-@workflow.defn(name="CleanupExpired", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="CleanupExpired")
 class CleanupExpiredWorkflow:
     """Deletes what is past its time, and reports stock that is held by orders which are over."""
 
@@ -123,7 +123,7 @@ class CleanupExpiredWorkflow:
         return done
 
 
-@workflow.defn(name="DailyDigest", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="DailyDigest")
 class DailyDigestWorkflow:
     """Tells operators what the day before brought."""
 
@@ -139,7 +139,7 @@ class DailyDigestWorkflow:
         )
 
 
-@workflow.defn(name="ReconcilePayments", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="ReconcilePayments")
 class ReconcilePaymentsWorkflow:
     """Compares our books with the payment provider's."""
 
@@ -154,7 +154,7 @@ class ReconcilePaymentsWorkflow:
         )
 
 
-@workflow.defn(name="WebhookHealth", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="WebhookHealth")
 class WebhookHealthWorkflow:
     """Reports webhook endpoints that fail or were disabled."""
 
@@ -172,7 +172,7 @@ class WebhookHealthWorkflow:
         return found
 
 
-@workflow.defn(name="StuckOrders", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="StuckOrders")
 class StuckOrdersWorkflow:
     """Reports orders that stand still for longer than their own time-outs allow."""
 

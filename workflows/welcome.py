@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, RetryState
 
 from activities.account_mails import AccountMailActivities
@@ -41,7 +41,7 @@ async def send_mail(mail: AccountMail, within: timedelta) -> MailOutcome:
         return MailOutcome.GIVEN_UP
 
 
-@workflow.defn(name="Welcome", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="Welcome")
 class WelcomeWorkflow:
     """Has an account's address confirmed, or gives up on it."""
 
@@ -117,7 +117,7 @@ class WelcomeWorkflow:
         return self.state
 
 
-@workflow.defn(name="AccountMail", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+@workflow.defn(name="AccountMail")
 class AccountMailWorkflow:
     """Sends one mail that no other process sends."""
 

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 
 from contracts import queues
 from contracts.orders import OrderOutcome, PlaceOrder
@@ -22,7 +21,7 @@ from workflows.orders import OrderWorkflow
 PAUSE = timedelta(milliseconds=10)
 
 
-@workflow.defn(name="Order", versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn(name="Order")
 class LaterOrderWorkflow(OrderWorkflow):
     """The order of a release to come."""
 
