@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo test up lint bench chaos
+.PHONY: setup runnable browser demo test up lint bench chaos alerts screenshots
 
 setup: runnable browser
 
@@ -49,6 +49,15 @@ bench: runnable
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.jobs
 	@$(BIN)/python -m benchmarks.watchers
+
+# The console's pictures in docs/images.
+screenshots: setup
+	@$(BIN)/python -m tests.browser.screenshots
+
+# Evaluates the alert rules as Prometheus does. The first time it builds promtool: 4 minutes, and 2 GB on the way.
+alerts: runnable
+	@tools/promtool.sh
+	@$(BIN)/pytest -q tests/unit/deploy/test_monitoring.py
 
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos

@@ -173,6 +173,9 @@ class ApiSettings(BaseSettings):
     rate_limit_per_second: PositiveFloat = 200.0
     rate_limit_burst: PositiveInt = 1_000
     sign_ups_per_minute: PositiveInt = Field(default=60, description="for an address")
+    temporal_ui_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="where operators' browsers find Temporal's Web UI"
+    )
     payments_webhook_secret: SecretStr | None = Field(
         default=None, min_length=16, description="whsec_..., as Stripe shows it; without it no event is believed"
     )

@@ -33,6 +33,7 @@ from activities.outbox_relay import OutboxRelay
 from contracts import queues
 from database.outbox import Outbox
 from hosting.accounts import host_accounts
+from hosting.bulk import host_bulk
 from hosting.jobs import host_jobs
 from hosting.orders import host_orders
 from hosting.process import Process, TaskQueue, handlers, task_queues
@@ -136,6 +137,7 @@ async def workers(
             host_inbound_events(process, engine),
             host_accounts(process, engine),
             host_jobs(process),
+            host_bulk(process, engine),
             await host_upkeep(process, settings),
         ]
         # Of its own, too: rows that hang keep their connections.

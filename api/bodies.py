@@ -243,9 +243,12 @@ class CustomerActionBody(NoteBody, frozen=True):
     action: CustomerAction = Field(examples=["amend"])
 
 
+FinalStatus = Literal[
+    OrderStatus.COMPLETED, OrderStatus.PARTIALLY_COMPLETED, OrderStatus.CANCELLED, OrderStatus.REJECTED
+]
+
+
 class ResolveBody(NoteBody, frozen=True):
     """How an operator closes a parked order."""
 
-    status: Literal[
-        OrderStatus.COMPLETED, OrderStatus.PARTIALLY_COMPLETED, OrderStatus.CANCELLED, OrderStatus.REJECTED
-    ] = Field(examples=["cancelled"])
+    status: FinalStatus = Field(examples=["cancelled"])

@@ -21,6 +21,7 @@ class FilterBody(Body, frozen=True):
     """Which dead letters: all that fit every filter given, so an empty one means all there are."""
 
     kind: DeadLetterKind | None = None
+    type: Sought | None = Field(default=None, description="of a job", examples=["diagnostics.echo"])
     reason: Sought | None = Field(default=None, description="the code", examples=["told_to_fail"])
     subject: Sought | None = Field(default=None, description="whose they are")
     older_than_s: Annotated[float, Field(ge=0, le=MAX_AGE_S)] | None = None

@@ -8,8 +8,11 @@ from starlette.requests import HTTPConnection
 from temporalio.converter import PayloadCodec
 
 from api.account_keeping import AccountKeeper
+from api.attention_feed import AttentionFeed
 from api.auth import Principal
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
+from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
@@ -33,6 +36,7 @@ from contracts.ids import (
     ID_PATTERN,
     is_account_id,
     is_batch_id,
+    is_bulk_id,
     is_delivery_id,
     is_endpoint_id,
     is_job_id,
@@ -42,6 +46,8 @@ from contracts.text import Note
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
+from database.order_figures import OrderCounts
+from database.tallies import Tallies
 
 ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 # Visible ASCII.
@@ -165,6 +171,15 @@ async def _batch_id(
     return batch_id
 
 
+async def _bulk_id(
+    bulk_id: Annotated[str, Path(examples=["blk_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the bulk action's id")],
+) -> str:
+    """What is not an id names no bulk action."""
+    if not is_bulk_id(bulk_id):
+        raise NotFound
+    return bulk_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -203,6 +218,10 @@ async def _dead_letters(request: Request) -> DeadLetterKeeper:
 
 async def _queues(request: Request) -> QueueKeeper:
     return _services(request).queues
+
+
+async def _bulks(request: Request) -> BulkKeeper:
+    return _services(request).bulks
 
 
 async def _reader(connection: HTTPConnection) -> OrderReader:
@@ -253,6 +272,22 @@ async def _codec(request: Request) -> PayloadCodec | None:
     return _services(request).payload_codec
 
 
+async def _attention_feed(request: Request) -> AttentionFeed:
+    return _services(request).attention_feed
+
+
+async def _tallies(request: Request) -> Tallies:
+    return _services(request).tallies
+
+
+async def _order_counts(request: Request) -> OrderCounts:
+    return _services(request).order_counts
+
+
+async def _temporal_links(request: Request) -> TemporalLinks:
+    return _services(request).temporal_links
+
+
 async def _readiness(request: Request) -> Readiness:
     return _services(request).readiness
 
@@ -281,6 +316,8 @@ JobNews = Annotated[JobFeed, Depends(_job_feed)]
 BatchIdInPath = Annotated[str, Depends(_batch_id)]
 Batches = Annotated[BatchKeeper, Depends(_batches)]
 Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
+BulkIdInPath = Annotated[str, Depends(_bulk_id)]
+Bulks = Annotated[BulkKeeper, Depends(_bulks)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]
@@ -294,4 +331,8 @@ Queues = Annotated[QueueKeeper, Depends(_queues)]
 Schedules = Annotated[ScheduleKeeper, Depends(_schedules)]
 Attention = Annotated[AttentionRepository, Depends(_attention)]
 Codec = Annotated[PayloadCodec | None, Depends(_codec)]
+AttentionNews = Annotated[AttentionFeed, Depends(_attention_feed)]
+Counted = Annotated[Tallies, Depends(_tallies)]
+OrderFigures = Annotated[OrderCounts, Depends(_order_counts)]
+UiLinks = Annotated[TemporalLinks, Depends(_temporal_links)]
 Ready = Annotated[Readiness, Depends(_readiness)]

@@ -71,14 +71,21 @@ class JobKeeper:
             key_hash=key_hash_of(key),
             request_hash=body.request_hash,
         )
-        try:
+        while True:
+            try:
+                async with asking_postgres():
+                    accepted = await self._jobs.accept(wanted)
+            except KeyReused:
+                raise IdempotencyKeyReused("Repeat the very same body, or send a new key with a new job.") from None
+            _bind(accepted.job.id)
+            if accepted.is_new:
+                return AskedForJob(JobResource.now(accepted.job), is_new=True, replayed=False)
+            shown = await self._now(accepted.job)
+            if accepted.replayed or not shown.status.is_final:
+                return AskedForJob(shown, is_new=False, replayed=accepted.replayed)
+            # It lived under the unique key in our books alone, which know better by now.
             async with asking_postgres():
-                accepted = await self._jobs.accept(wanted)
-        except KeyReused:
-            raise IdempotencyKeyReused("Repeat the very same body, or send a new key with a new job.") from None
-        _bind(accepted.job.id)
-        shown = JobResource.now(accepted.job) if accepted.is_new else await self._now(accepted.job)
-        return AskedForJob(shown, accepted.is_new, accepted.replayed)
+                await self._jobs.release_key(wanted, accepted.job.id)
 
     async def get(self, caller: Principal, job_id: str) -> JobResource:
         return await self._now(await self.known(caller, job_id))

@@ -75,7 +75,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 class ListQuery(BaseModel, extra="forbid"):
     """How to narrow and page a list."""
 
-    type: str | None = Field(default=None, max_length=100, description="only jobs of this type")
+    type: str | None = Field(default=None, max_length=100, pattern=r"^[^\x00]*$", description="only jobs of this type")
     status: JobStatus | None = Field(default=None, description="only jobs with this status")
     batch: str | None = Field(default=None, pattern=BATCH_ID, description="only jobs of this batch")
     cursor: str | None = Field(default=None, max_length=512, description="`next_cursor` of the page before")

@@ -29,7 +29,8 @@ class KeysUnavailable(Exception):
 class SigningKeys:
     """Keys by their id. Loaded when first needed; again for an unknown id, and in the background now and then.
 
-    When the URL stops answering, the keys known last go on being used.
+    A key that is dropped from the set stops counting within ten minutes. When the URL stops answering, the keys known
+    last go on being used.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +51,12 @@ class SigningKeys:
             await self._load()
             keys = self._keys
         elif self._clock() - self._loaded_at > REFRESH_EVERY_S and not self._loading.locked():
+            long_ago = self._clock() - self._tried_at > 2 * REFRESH_EVERY_S
             self._refresh = asyncio.create_task(self._load())
+            if long_ago:
+                # Nobody has called since: what was dropped meanwhile is not to count once more.
+                await self._refresh
+                keys = self._keys
         if keys is None:
             raise KeysUnavailable
         if key_id is None:

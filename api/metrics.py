@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.inbound import InboundProvider
 from database.engine import pool_use
+
+# When each began to be counted: a series more for every one, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REQUESTS = Histogram(
     "followthrough_api_request_seconds",
@@ -32,6 +35,10 @@ ORDER_WATCHERS = Gauge("followthrough_order_watchers", "Clients that watch an or
 ORDER_WATCHERS_DROPPED = Counter("followthrough_order_watchers_dropped", "Watchers dropped for reading too slowly")
 JOB_WATCHERS = Gauge("followthrough_job_watchers", "Clients that watch a job now")
 JOB_WATCHERS_DROPPED = Counter("followthrough_job_watchers_dropped", "Watchers dropped for reading too slowly")
+ATTENTION_WATCHERS = Gauge("followthrough_attention_watchers", "Operators that watch what needs attention now")
+ATTENTION_WATCHERS_DROPPED = Counter(
+    "followthrough_attention_watchers_dropped", "Watchers dropped for reading too slowly"
+)
 ORDER_EXPORTS = Gauge("followthrough_order_exports", "Exports of orders under way")
 
 EVENT_LOOP_BLOCKS = Counter("followthrough_event_loop_blocks", "How often the event loop was blocked")

@@ -18,6 +18,7 @@ from api.errors import NotFound
 from api.order_memo import MEMO_MEMBER, OrderMemo
 from api.order_resource import OrderList, OrderResource
 from api.outages import Unreachable, asking_postgres, asking_temporal
+from api.pending_calls import PendingCall, pending_calls_of
 from contracts.ids import order_workflow_id
 from contracts.orders import Order, OrderOutcome, OrderStatus
 from database.orders import BookedOrder, OrderFilter, OrderRepository
@@ -124,6 +125,15 @@ class OrderReader:
         bind_contextvars(run_id=description.run_id)
         memo: OrderMemo | None = await description.memo_value(MEMO_MEMBER, None, type_hint=OrderMemo)
         return memo
+
+    async def pending_calls(self, order_id: str) -> tuple[PendingCall, ...]:
+        """The calls to providers that Temporal tries over and over; none while it does not say."""
+        try:
+            async with asking_temporal(QUERY_WITHIN_S):
+                description = await self.handle(order_id).describe(rpc_timeout=timedelta(seconds=QUERY_WITHIN_S))
+        except (Unreachable, RPCError):
+            return ()
+        return await pending_calls_of(description, self._temporal.data_converter)
 
     def handle(self, order_id: str) -> WorkflowHandle[OrderWorkflow, OrderOutcome]:
         return self._temporal.get_workflow_handle_for(OrderWorkflow.run, order_workflow_id(order_id))

@@ -15,6 +15,8 @@ DATABASE_WITHIN_S = 3.0
 # No such table, no such column, no such schema (https://www.postgresql.org/docs/current/errcodes-appendix.html):
 # `followthrough migrate` has not been run yet.
 NOT_MIGRATED = ("42P01", "42703", "3F000")
+# The class of data that Postgres cannot take, such as a text with NUL. SQLAlchemy knows too few of them as DataError.
+BAD_DATA = "22"
 # Temporal's own deadline comes first; this one is for when it does not keep it.
 GRACE_S = 0.25
 
@@ -37,8 +39,12 @@ def is_outage(error: BaseException) -> bool:
     match error:
         case DBAPIError(orig=original) if getattr(original, "sqlstate", None) in NOT_MIGRATED:
             return True
+        case DBAPIError(orig=original) if str(getattr(original, "sqlstate", "")).startswith(BAD_DATA):
+            return False
         case DBAPIError():
             return not isinstance(error, DataError | IntegrityError | ProgrammingError)
+        case asyncpg.DataError():
+            return False
         case RPCError():
             return error.status not in _OUR_MISTAKES
         case RuntimeError():

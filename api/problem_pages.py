@@ -7,11 +7,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from api.errors import Problem, Unauthenticated
-from api.sessions import is_page
-from api.shop_page import page
+from api.page_areas import area_of
 
 EVENT_STREAM = "text/event-stream"
-SIGN_IN = "/shop/sign-in"
 
 
 def answer_to(problem: Problem, scope: Scope) -> Response:
@@ -19,16 +17,17 @@ def answer_to(problem: Problem, scope: Scope) -> Response:
     request_id = scope["state"]["request_id"]
     raw_path = scope.get("raw_path", b"").decode("ascii", "replace")
     headers = Headers(scope=scope)
-    if not is_page(scope["path"]) or EVENT_STREAM in headers.get("Accept", ""):
+    area = area_of(scope["path"])
+    if area is None or EVENT_STREAM in headers.get("Accept", ""):
         return problem.response(request_id, raw_path)
     by_htmx = "HX-Request" in headers
     if isinstance(problem, Unauthenticated):
-        where = SIGN_IN
+        where = area.sign_in
         if scope.get("method") == "GET":
             where += f"?next={quote(raw_path, safe='/')}"
         # htmx would follow a redirect itself, and put what it finds into the page that it has.
         return Response(status_code=204, headers={"HX-Redirect": where}) if by_htmx else RedirectResponse(where, 303)
-    answer = page(
+    answer = area.page(
         "problem.html", scope["state"].get("session"), status=problem.status, problem=problem, request_id=request_id
     )
     answer.headers.update(problem.headers)

@@ -10,7 +10,11 @@ from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
 from api.account_keeping import AccountKeeper
+from api.attention_feed import AttentionFeed, NeedsAttention
+from api.attention_reading import needs_attention
+from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
+from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
@@ -33,6 +37,7 @@ from contracts.orders import OrderRules
 from database.accounts import AccountRepository
 from database.attention import AttentionRepository
 from database.audit import AuditLog
+from database.bulk import BulkRepository
 from database.catalogue import Catalogue
 from database.dead_letters import DeadLetters
 from database.engine import create_engine
@@ -42,6 +47,7 @@ from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
 from database.order_events import OrderEvents
+from database.order_figures import OrderCounts
 from database.order_rows import OrderRows
 from database.orders import OrderRepository
 from database.reports import ReportRepository
@@ -95,11 +101,16 @@ class Services:
     downloads: ReportDownloads
     schedules: ScheduleKeeper
     attention: AttentionRepository
+    attention_feed: AttentionFeed
     job_feed: JobFeed
     batches: BatchKeeper
     dead_letters: DeadLetterKeeper
     queues: QueueKeeper
     payload_codec: PayloadCodec | None
+    tallies: Tallies
+    order_counts: OrderCounts
+    temporal_links: TemporalLinks
+    bulks: BulkKeeper
 
 
 @asynccontextmanager
@@ -137,9 +148,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     try:
         async with running_feed(OrderEvents(listening)) as feed:
             services = _services(engine, exporting, client, feed, settings)
-            state = StateMetrics(Tallies(engine), DeadLetters(engine), services.queues, services.schedules)
-            pools = {"api": engine, "exports": exporting, "order events": listening}
-            with pools_shown(pools):
+            state = StateMetrics(services.tallies, DeadLetters(engine), services.queues, services.schedules)
+            with pools_shown({"api": engine, "exports": exporting}):
                 async with shown(state):
                     yield services
     finally:
@@ -158,7 +168,13 @@ def _services(
     jobs = JobRepository(engine)
     job_keeper = JobKeeper(jobs, JobRuns(engine), client)
     commands = OrderCommands(reader)
-    audit = AuditLog(engine)
+    audit, letters = AuditLog(engine), DeadLetters(engine)
+    attention = AttentionRepository(engine)
+    dead_letters = DeadLetterKeeper(letters, audit, commands)
+
+    async def look_for_attention() -> NeedsAttention:
+        return await needs_attention(dead_letters, attention)
+
     return Services(
         reader=reader,
         placer=OrderPlacer(repository, client, reader, rules),
@@ -187,12 +203,17 @@ def _services(
         schedules=ScheduleKeeper(
             client, schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone), audit
         ),
-        attention=AttentionRepository(engine),
+        attention=attention,
+        attention_feed=AttentionFeed(look_for_attention),
         job_feed=JobFeed(job_keeper.state_of),
         batches=BatchKeeper(BatchRepository(engine)),
-        dead_letters=DeadLetterKeeper(DeadLetters(engine), audit, commands),
-        queues=QueueKeeper(client),
         payload_codec=client.data_converter.payload_codec,
+        dead_letters=dead_letters,
+        queues=QueueKeeper(client),
+        tallies=Tallies(engine),
+        order_counts=OrderCounts(engine),
+        temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
+        bulks=BulkKeeper(BulkRepository(engine), letters),
     )
 
 

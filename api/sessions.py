@@ -20,8 +20,10 @@ from starlette.responses import Response
 from api.auth import Principal, Scope
 from api.errors import Forbidden
 
-# Where sessions count. Nothing in /v1 looks at one: no form of another site can reach it.
+# Where sessions count: the shop and the operators' console. Nothing in /v1 looks at one: no form of another site can
+# reach it.
 PAGES = "/shop"
+CONSOLE = "/console"
 MAX_AGE_S = 3_600
 ALGORITHM = "HS256"
 COOKIE = "session"
@@ -106,7 +108,11 @@ class Sessions:
 
 def is_page(path: str) -> bool:
     """Whether people look at what is behind this path, in a browser."""
-    return path == PAGES or path.startswith(f"{PAGES}/")
+    return is_within(PAGES, path) or is_within(CONSOLE, path)
+
+
+def is_within(area: str, path: str) -> bool:
+    return path == area or path.startswith(f"{area}/")
 
 
 def check_origin(headers: Headers) -> None:

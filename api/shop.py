@@ -27,12 +27,13 @@ from api.page_routing import Customer, Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import PAGES, Session
 from api.shop_forms import InvalidForm, order_in, quantities_in
-from api.shop_page import page
+from api.shop_page import page, rendered
 from api.shop_stream import OrderPageResponse
 from contracts.catalogue import CatalogueItem
 from contracts.customers import CustomerAction
 from contracts.ids import order_id_for
 from contracts.money import Money
+from contracts.orders import Order, TimelineEntry
 from database.orders import OrderFilter
 
 ORDERS_SHOWN = 20
@@ -127,8 +128,13 @@ async def follow_order(
 ) -> Response:
     """The stream that the order's page follows, from the last entry it shows."""
     await reader.known(customer, order_id)
+
+    async def write(order: Order, news: list[TimelineEntry]) -> str:
+        shown = OrderResource.from_projection(order)
+        return rendered("order_event.html", session, order=shown, news=news, refusal=None)
+
     last_shown = after if last_event_id is None else last_event_id
-    return OrderPageResponse(feed, reader, session, customer, order_id, last_shown)
+    return OrderPageResponse(feed, reader, session, customer, order_id, last_shown, write)
 
 
 @router.post("/orders/{order_id}/cancel")

@@ -1,18 +1,15 @@
 """The shop's pages as they are written: the texts are in templates/shop, the words for our codes are here."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import pycountry
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from api.fulfilment_resource import PaymentStatus
+from api.page_writing import environment
 from api.sessions import Session
-from api.static_files import address_of
 from contracts.fulfilments import FulfilmentStatus
-from contracts.money import Money
 from contracts.orders import EventType
 from contracts.orders import OrderStatus as Status
 
@@ -99,13 +96,7 @@ COUNTRIES: Mapping[str, str] = {
     for country in sorted(pycountry.countries, key=lambda country: getattr(country, "common_name", country.name))
 }
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("api", "templates/shop"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_ENVIRONMENT = environment("templates/shop")
 
 
 def page(template: str, session: Session | None, *, status: int = 200, **facts: Any) -> Response:
@@ -118,26 +109,8 @@ def rendered(template: str, session: Session | None, **facts: Any) -> str:
     return _ENVIRONMENT.get_template(template).render(facts, session=session)
 
 
-def _money(money: Money) -> str:
-    return str(money).upper()
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%-d %B %Y, %H:%M:%S} UTC"
-
-
-def _words(code: str) -> str:
-    return code.replace("_", " ").capitalize()
-
-
-_ENVIRONMENT.filters |= {
-    "money": _money,
-    "moment": _moment,
-    "words": _words,
-    "country": lambda code: COUNTRIES.get(code, code),
-}
+_ENVIRONMENT.filters["country"] = lambda code: COUNTRIES.get(code, code)
 _ENVIRONMENT.globals |= {
-    "address_of": address_of,
     "statuses": STATUSES,
     "events": EVENTS,
     "parcels": PARCELS,

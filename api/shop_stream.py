@@ -1,7 +1,7 @@
 """An order's page as it changes: server-sent events whose data is what to show, written by the same templates."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
@@ -9,16 +9,17 @@ from api.auth import Principal
 from api.event_streams import HEARTBEAT_EVERY_S
 from api.order_feed import OrderFeed
 from api.order_reading import OrderReader
-from api.order_resource import OrderResource
 from api.order_streams import TimelineResponse
 from api.outages import Unreachable
 from api.sessions import Session
-from api.shop_page import rendered
-from contracts.orders import TimelineEntry
+from contracts.orders import Order, TimelineEntry
 
 # What the page's script wants to see in an event that says all by its name.
 NOTHING = "-"
 TIMER_MAY_BE_EARLY_S = 1
+
+# Writes the order as it is, and what is new of its timeline.
+Write = Callable[[Order, list[TimelineEntry]], Awaitable[str]]
 
 
 class OrderPageResponse(TimelineResponse):
@@ -29,14 +30,22 @@ class OrderPageResponse(TimelineResponse):
     """
 
     def __init__(
-        self, feed: OrderFeed, reader: OrderReader, session: Session, customer: Principal, order_id: str, after: int
+        self,
+        feed: OrderFeed,
+        reader: OrderReader,
+        session: Session,
+        caller: Principal,
+        order_id: str,
+        after: int,
+        write: Write,
     ) -> None:
         super().__init__(feed, order_id, after, until=session.expires_at)
         self._reader = reader
         self._session = session
-        self._customer = customer
+        self._caller = caller
         self._order_id = order_id
         self._shown = after
+        self._write = write
 
     async def _events(self) -> AsyncIterator[bytes]:
         while True:
@@ -59,8 +68,7 @@ class OrderPageResponse(TimelineResponse):
 
     async def _order(self) -> bytes:
         """The order as our books have it, which is at least as the entry at hand says. Raises Unreachable."""
-        order = OrderResource.from_projection((await self._reader.known(self._customer, self._order_id)).order)
-        news: list[TimelineEntry] = [entry for entry in order.timeline if entry.sequence > self._shown]
+        order = (await self._reader.known(self._caller, self._order_id)).order
+        news = [entry for entry in order.timeline if entry.sequence > self._shown]
         self._shown = order.timeline[-1].sequence
-        data = rendered("order_event.html", self._session, order=order, news=news, refusal=None)
-        return format_sse_event(event="order", data_str=data, id=str(self._shown))
+        return format_sse_event(event="order", data_str=await self._write(order, news), id=str(self._shown))

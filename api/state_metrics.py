@@ -5,6 +5,7 @@ shown as it once was. Workers don't read it: when all of them are away, somebody
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class StateMetrics(Collector):
         self._queues = queues
         self._schedules = schedules
         self._found: dict[str, Sequence[Metric]] = {}
+        self._began_at = time.time()
         self.sources = (
             Source("books", BOOKS_EVERY_S, self._read_books),
             Source("queues", QUEUES_EVERY_S, self._read_queues),
@@ -128,12 +130,12 @@ class StateMetrics(Collector):
         return (
             gauge("schedule_paused", "1: an operator has paused it", lambda one: one.paused),
             gauge("schedule_drift", "Parts in which Temporal differs from the code", lambda one: len(one.drift)),
+            gauge("schedule_interval_seconds", "From one of its next runs to the other", _interval_s),
             gauge("schedule_failures_in_a_row", "Runs that failed since the last good one", _failures_in_a_row),
-            _gauge(
+            gauge(
                 "schedule_last_run_timestamp_seconds",
-                "When its last run began; none in three days is not shown",
-                ("schedule",),
-                {(one.name,): one.last_runs[0].started_at.timestamp() for one in found if one.last_runs},
+                "When its last run began; without one in three days, when this process did",
+                lambda one: one.last_runs[0].started_at.timestamp() if one.last_runs else self._began_at,
             ),
         )
 
@@ -145,6 +147,14 @@ def _failures_in_a_row(schedule: ScheduleResource) -> int:
             break
         failures += run.outcome in (RunOutcome.FAILED, RunOutcome.TIMED_OUT)
     return failures
+
+
+def _interval_s(schedule: ScheduleResource) -> float:
+    """Jitter evens out over several runs."""
+    first, *others = schedule.next_runs or (None,)
+    if first is None or not others:
+        return 0.0
+    return (others[-1] - first).total_seconds() / len(others)
 
 
 def _counts(name: str, what: str, label: str, counts: Mapping[Any, int]) -> Metric:

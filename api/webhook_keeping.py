@@ -125,6 +125,13 @@ class WebhookKeeper:
             items=tuple(map(DeliveryResource.of, found[:limit])), next_cursor=next_cursor(found, limit, _place_of)
         )
 
+    async def delivery(self, caller: Principal, delivery_id: str) -> WebhookDelivery:
+        """A delivery, whichever endpoint it was to. Raises NotFound."""
+        async with asking_postgres():
+            found = _there(await self._deliveries.find(delivery_id))
+        await self._known(caller, found.endpoint_id)
+        return found
+
     async def redeliver(self, caller: Principal, endpoint_id: str, delivery_id: str, act: Act) -> DeliveryResource:
         """Have a message sent once more, under the webhook-id it had. Raises NotFound for an unknown delivery, too."""
         known = await self._known(caller, endpoint_id)

@@ -28,9 +28,10 @@ class DeadLetter(BaseModel, frozen=True):
 
 
 class DeadLetterFilter(BaseModel, frozen=True):
-    """Which dead letters; None leaves a filter out. `older_than_s` is in seconds."""
+    """Which dead letters; None leaves a filter out. `type` is a job's; `older_than_s` is in seconds."""
 
     kind: DeadLetterKind | None = None
+    type: str | None = None
     reason: str | None = None
     subject: str | None = None
     older_than_s: float | None = None

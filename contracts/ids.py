@@ -18,6 +18,7 @@ _ORDER_ID = re.compile(ID_PATTERN.format(prefix="ord"))
 _ACCOUNT_ID = re.compile(ID_PATTERN.format(prefix="acct"))
 BATCH_ID = ID_PATTERN.format(prefix="bat")
 _BATCH_ID = re.compile(BATCH_ID)
+_BULK_ID = re.compile(ID_PATTERN.format(prefix="blk"))
 _MAIL_ID = re.compile(ID_PATTERN.format(prefix="mail"))
 _JOB_ID = re.compile(ID_PATTERN.format(prefix="job"))
 _REPORT_ID = re.compile(ID_PATTERN.format(prefix="rpt"))
@@ -169,3 +170,15 @@ def is_batch_id(text: str) -> bool:
 
 def batch_workflow_id(batch_id: str) -> str:
     return f"batch/{batch_id}"
+
+
+def new_bulk_id() -> str:
+    return f"blk_{ULID()}"
+
+
+def is_bulk_id(text: str) -> bool:
+    return _BULK_ID.fullmatch(text) is not None
+
+
+def bulk_workflow_id(bulk_id: str) -> str:
+    return f"bulk/{bulk_id}"

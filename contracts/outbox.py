@@ -24,6 +24,7 @@ class OutboxKind(StrEnum):
     JOB_RESCHEDULED = "job_rescheduled"
     JOB_RETRIED = "job_retried"
     BATCH_ACCEPTED = "batch_accepted"
+    BULK_ACCEPTED = "bulk_accepted"
     MAIL_RETRIED = "mail_retried"
     ORDER_RETRIED = "order_retried"
 

@@ -16,7 +16,7 @@ FOR_JOBS = (JOBS, JOBS_BULK)
 REPORTS = "reports"
 # For jobs that run in processes of their own, on the machines that have processors to spare.
 CPU = "cpu"
-# The processes of batches; their jobs go where jobs go.
+# The processes of batches, whose jobs go where jobs go, and of what operators do in bulk.
 BATCHES = "batches"
 # Where workers have versions, workflows of these end on the version that began them; others move with the versions.
 PINNED = frozenset((ORDERS,))

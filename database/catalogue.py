@@ -166,7 +166,8 @@ async def _put_item(connection: AsyncConnection, product: CatalogueProduct) -> C
     if await connection.scalar(item.returning(catalogue_items.c.sku)) is not None:
         return None
     ours = catalogue_items.c.sku == product.sku
-    before = (await connection.execute(select(catalogue_items).where(ours).with_for_update())).one()
+    # No stronger than the update's own lock, which lets rows of its stock be entered.
+    before = (await connection.execute(select(catalogue_items).where(ours).with_for_update(key_share=True))).one()
     await connection.execute(update(catalogue_items).where(ours).values(**values, updated_at=func.now()))
     return CatalogueProduct(
         sku=before.sku, name=before.name, price=Money(amount=before.amount, currency=before.currency)

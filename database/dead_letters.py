@@ -41,13 +41,13 @@ from database.tables import discarded_letters, jobs, mails, orders, webhook_endp
 # The timeline of a parked order says when it was parked and what is left to do; its first unsettled step is the reason.
 _ALL = text("""
     SELECT jobs.id, 'job' AS kind, coalesce(last_error ->> 'code', jobs.status) AS reason,
-        coalesce(last_error ->> 'message', '') AS message, finished_at AS since, attempt AS attempts, subject
+        coalesce(last_error ->> 'message', '') AS message, finished_at AS since, attempt AS attempts, subject, type
     FROM followthrough.jobs WHERE jobs.status IN ('failed', 'timed_out')
     UNION ALL
     SELECT orders.id, 'order', 'stuck_at_' || coalesce(
             (SELECT step FROM followthrough.order_steps WHERE order_id = orders.id AND outcome IS NULL
              ORDER BY begun_at LIMIT 1), 'unknown'),
-        stop.detail, stop.at, stop.stops, customer_id
+        stop.detail, stop.at, stop.stops, customer_id, NULL
     FROM followthrough.orders CROSS JOIN LATERAL (
         SELECT (array_agg(detail ORDER BY sequence DESC))[1] AS detail, max(at) AS at,
             CAST(count(*) AS integer) AS stops
@@ -59,7 +59,7 @@ _ALL = text("""
         'The recipient''s server refused it for good: ' || replace(split_part(message_id, '.', 2), '_', ' ') || '.',
         mails.at, attempts, coalesce(
             (SELECT customer_id FROM followthrough.orders WHERE orders.id = substring(message_id FROM '^<(ord_[^.]+)')),
-            substring(message_id FROM '^<([^.]+)'))
+            substring(message_id FROM '^<([^.]+)')), NULL
     FROM followthrough.mails WHERE outcome = 'bounced'
     UNION ALL
     SELECT webhook_endpoints.id, 'webhook_endpoint', disabled_reason,
@@ -68,7 +68,7 @@ _ALL = text("""
         coalesce(disabled_at, updated_at), (
             SELECT CAST(count(*) AS integer) FROM followthrough.webhook_deliveries
             WHERE endpoint_id = webhook_endpoints.id AND webhook_deliveries.status = 'failed'
-        ), owner
+        ), owner, NULL
     FROM followthrough.webhook_endpoints WHERE status = 'disabled' AND disabled_reason IN ('gone', 'failing')
 """).columns(
     Column("id", String),
@@ -78,6 +78,7 @@ _ALL = text("""
     Column("since", DateTime(timezone=True)),
     Column("attempts", Integer),
     Column("subject", Text),
+    Column("type", Text),
 )
 _letters = _ALL.subquery("letters")
 _is_discarded = (
@@ -173,6 +174,12 @@ class DeadLetters:
         async with self._engine.connect() as connection:
             return {DeadLetterKind(kind): count for kind, count in await connection.execute(union_all(*counts))}
 
+    async def oldest(self, wanted: DeadLetterFilter, limit: int) -> Sequence[DeadLetter]:
+        """Those that a bulk action would take first."""
+        query = oldest_first(wanted).limit(limit)
+        async with self._engine.connect() as connection:
+            return [DeadLetter.model_validate(row._mapping) for row in await connection.execute(query)]
+
     async def retry(self, letter_id: str, kind: DeadLetterKind, act: Act) -> None:
         """Have something tried again. Not for orders, which their workflows take back: see `Refused`.
 
@@ -202,13 +209,11 @@ class DeadLetters:
         expected: int | None,
         limit: int,
     ) -> Swept:
-        oldest = _fitting(select(_letters.c.id, _letters.c.kind), wanted).order_by(_letters.c.since, _letters.c.id)
+        oldest = oldest_first(wanted, _letters.c.id, _letters.c.kind)
         done: list[str] = []
         skipped: dict[str, ErrorCode] = {}
         async with self._engine.begin() as connection:
-            matching = sum(one.count for one in await _counts(connection, wanted))
-            if expected is not None and matching != expected:
-                raise CountDiffers(matching)
+            matching = await expect(connection, wanted, expected)
             for row in (await connection.execute(oldest.limit(limit))).all():
                 try:
                     async with connection.begin_nested():
@@ -221,9 +226,38 @@ class DeadLetters:
         return Swept(matching, done, skipped)
 
 
+def oldest_first(wanted: DeadLetterFilter, *columns: ColumnElement[Any]) -> Select[Any]:
+    """These columns of the dead letters that fit; all that there are without any."""
+    return _fitting(select(*columns or _letters.c), wanted).order_by(_letters.c.since, _letters.c.id)
+
+
+def numbered(wanted: DeadLetterFilter, limit: int) -> Select[Any]:
+    """Number, id and kind of those that fit, oldest first, from 1."""
+    number = func.row_number().over(order_by=(_letters.c.since, _letters.c.id))
+    return oldest_first(wanted, number, _letters.c.id, _letters.c.kind).limit(limit)
+
+
+async def expect(connection: AsyncConnection, wanted: DeadLetterFilter, expected: int | None) -> int:
+    """How many fit. Raises CountDiffers when that is not as many as were expected."""
+    matching = sum(one.count for one in await _counts(connection, wanted))
+    if expected is not None and matching != expected:
+        raise CountDiffers(matching)
+    return matching
+
+
+async def retry_one(connection: AsyncConnection, letter_id: str, kind: DeadLetterKind, act: Act) -> None:
+    """As `DeadLetters.retry`, as a part of the connection's transaction."""
+    await _treat(connection, letter_id, kind, act, _RETRIES)
+
+
 def _fitting(query: Select[Any], wanted: DeadLetterFilter) -> Select[Any]:
     query = query.where(~_is_discarded)
-    for column, value in (("kind", wanted.kind), ("reason", wanted.reason), ("subject", wanted.subject)):
+    for column, value in (
+        ("kind", wanted.kind),
+        ("type", wanted.type),
+        ("reason", wanted.reason),
+        ("subject", wanted.subject),
+    ):
         if value is not None:
             query = query.where(_letters.c[column] == value)
     if wanted.older_than_s is not None:

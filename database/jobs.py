@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Update, case, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -100,6 +100,16 @@ class JobRepository:
                         .values(job_id=live.id)
                     )
                     return AcceptedJob(live, is_new=False, replayed=False)
+
+    async def release_key(self, wanted: WantedJob, job_id: str) -> None:
+        """Have the idempotency key free again that `accept` had just given to a job, which turned out to be over."""
+        release = delete(job_keys).where(
+            job_keys.c.subject == wanted.subject,
+            job_keys.c.key_hash == wanted.key_hash,
+            job_keys.c.job_id == job_id,
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(release)
 
     async def _claim(self, connection: AsyncConnection, wanted: WantedJob) -> bool:
         """Take the idempotency key for this job, if it is free."""
@@ -259,7 +269,7 @@ async def enqueue(connection: AsyncConnection, job: NewJob) -> Job | None:
 async def _locked(connection: AsyncConnection, job_id: str) -> Row[Any] | None:
     """What the job is before it is changed."""
     query: Select[Any] = select(STATUS, jobs.c.run_at, jobs.c.cancel_requested_at).where(jobs.c.id == job_id)
-    row: Row[Any] | None = (await connection.execute(query.with_for_update())).one_or_none()
+    row: Row[Any] | None = (await connection.execute(query.with_for_update(key_share=True))).one_or_none()
     return row
 
 

@@ -16,6 +16,15 @@ from database.engine import create_engine
 from database.tables import SCHEMA
 
 HEAD = "head"
+# Where there is a role of this name that owns nothing, it is what the API and the worker connect as.
+APP_ROLE = "followthrough_app"
+# The audit log can be read and added to, and the role can neither grant itself more nor switch triggers off.
+_GRANTS = (
+    f"GRANT USAGE ON SCHEMA {SCHEMA} TO {APP_ROLE}",
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {APP_ROLE}",
+    f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {SCHEMA} TO {APP_ROLE}",
+    f"REVOKE UPDATE, DELETE ON {SCHEMA}.audit_log FROM {APP_ROLE}",
+)
 # Any fixed number: whoever migrates holds this lock, so that two at once run one after the other.
 _MIGRATION_LOCK = 7_061_911_453
 # Whoever wants a table while a migration waits for it waits behind the migration: so it waits this long, makes way,
@@ -64,6 +73,7 @@ async def _upgrade(database_url: str, to: str) -> None:
             await connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             await connection.commit()
             await _run_patiently(connection, to)
+            await _grant(connection)
     finally:
         await engine.dispose()
 
@@ -81,6 +91,15 @@ async def _run_patiently(connection: AsyncConnection, to: str) -> None:
             await asyncio.sleep(pause_s)
         else:
             return
+
+
+async def _grant(connection: AsyncConnection) -> None:
+    app = text("SELECT 1 FROM pg_roles WHERE rolname = :role AND rolname <> current_user")
+    # In one transaction: what is granted for all tables is never there for the audit log.
+    async with connection.begin():
+        if await connection.scalar(app, {"role": APP_ROLE}):
+            for grant in _GRANTS:
+                await connection.execute(text(grant))
 
 
 async def _holders(connection: AsyncConnection) -> str:

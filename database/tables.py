@@ -427,6 +427,41 @@ discarded_letters = Table(
     Column("since", INSTANT, nullable=False, comment="when it had"),
 )
 
+bulk_actions = Table(
+    "bulk_actions",
+    metadata,
+    Column("id", String(30), primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("filter", JSONB, nullable=False),
+    Column("resolve_as", String(32)),
+    Column("per_second", Double, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("from_address", Text),
+    Column("key_hash", String(64), nullable=False, comment="of the Idempotency-Key"),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
+    Column("cancel_requested_at", INSTANT),
+    Column("finished_at", INSTANT),
+    UniqueConstraint("actor", "key_hash"),
+)
+
+bulk_items = Table(
+    "bulk_items",
+    metadata,
+    Column("bulk_id", String(30), ForeignKey("bulk_actions.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="from 1, oldest first"),
+    Column("subject", String(31), nullable=False, comment="the id of what failed"),
+    Column("kind", String(32), nullable=False),
+    Column("outcome", String(16), nullable=False, server_default="pending"),
+    Column("code", Text, comment="why it was not done"),
+    Column("tries", SmallInteger, nullable=False, server_default="0", comment="that were not answered"),
+    Column("settled_at", INSTANT),
+    Index(None, "bulk_id", "outcome", "number"),
+)
+
 # Triggers refuse whatever would change or delete an entry.
 audit_log = Table(
     "audit_log",

@@ -95,6 +95,12 @@ class DeliveryRepository:
                 await record(connection, act, AuditAction.ENDPOINT_REDELIVER, endpoint_id, before=before, after=after)
         return again
 
+    async def find(self, delivery_id: str) -> WebhookDelivery | None:
+        query = select(*_COLUMNS).where(webhook_deliveries.c.id == delivery_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return _delivery(row) if row is not None else None
+
     async def list(self, endpoint_id: str, *, after: Position | None, limit: int) -> Sequence[WebhookDelivery]:
         """At most `limit` of an endpoint's deliveries, newest first."""
         query = newest_first(select(*_COLUMNS), webhook_deliveries, after, limit)

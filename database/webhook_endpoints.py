@@ -185,7 +185,9 @@ class EndpointRepository:
 
 
 async def _locked(connection: AsyncConnection, endpoint_id: str) -> WebhookEndpoint | None:
-    query = select(*_COLUMNS).where(webhook_endpoints.c.id == endpoint_id).with_for_update()
+    query = select(*_COLUMNS).where(webhook_endpoints.c.id == endpoint_id)
+    # No stronger than an update's own lock, which lets deliveries be entered.
+    query = query.with_for_update(key_share=True)
     row = (await connection.execute(query)).one_or_none()
     return _endpoint(row) if row is not None else None
 

@@ -66,6 +66,13 @@ def web_ui_origins(url: str) -> str:
     return f"{origin},http://localhost:{parts.port}" if parts.hostname == LOOPBACK else origin
 
 
+def as_owner(state: State, environment: Mapping[str, str]) -> dict[str, str]:
+    """What `migrate` needs besides: the role that owns the tables. The API and the worker have one that does not."""
+    if DATABASE_URL in environment or state.database_url is None:
+        return {}
+    return {DATABASE_URL: state.database_url}
+
+
 def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict[str, str]:
     stack = _of_stack(home, state)
     if SMTP_HOST in environment:
@@ -80,7 +87,7 @@ def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict
 def _of_stack(home: Home, state: State) -> dict[str, str]:
     secrets = home.secrets()
     known = {
-        DATABASE_URL: state.database_url,
+        DATABASE_URL: state.app_database_url or state.database_url,
         TEMPORAL_ADDRESS: state.temporal_address,
         TEMPORAL_NAMESPACE: state.temporal_namespace,
         TEMPORAL_UI_URL: state.temporal_ui_url,

@@ -38,6 +38,7 @@ class Secrets:
     payments_webhook_secret: str
     carrier_webhook_secret: str
     session_secret: str
+    app_database_password: str
     payload_keys: str = ""
     """As FOLLOWTHROUGH_PAYLOAD_KEYS has them; empty until encryption is switched on."""
 
@@ -54,6 +55,7 @@ class Secrets:
             payments_webhook_secret=f"whsec_{secrets.token_hex(32)}",
             carrier_webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
             session_secret=secrets.token_urlsafe(32),
+            app_database_password=secrets.token_urlsafe(24),
         )
 
 
@@ -69,6 +71,8 @@ class State:
     temporal_http_url: str | None = None
     temporal_ui_url: str | None = None
     database_url: str | None = None
+    app_database_url: str | None = None
+    """By the role of the API and the worker, which owns nothing; None when the caller brought a database along."""
     sandbox_url: str | None = None
     smtp_address: str | None = None
     metrics: dict[str, str] = field(default_factory=dict)
@@ -186,6 +190,20 @@ class Home:
                 else:
                     yield True
                     return
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def claimed(self, what: str) -> Iterator[bool]:
+        """Have what only one process of this home may have at a time. False when another one has it."""
+        descriptor = os.open(self.path / f"{what}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        try:
+            yield is_ours
         finally:
             os.close(descriptor)
 

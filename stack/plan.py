@@ -56,6 +56,7 @@ def lay_out(state: State, environment: Mapping[str, str], absent: Mapping[str, s
     state.temporal_http_url = None if "temporal" in absent else _url(ports["temporal_http"])
     state.temporal_ui_url = environment.get(TEMPORAL_UI_URL, _url(ports["temporal_ui"]))
     state.database_url = environment.get(DATABASE_URL)
+    state.app_database_url = None
     state.sandbox_url = None if "sandbox" in absent else _url(ports["sandbox"])
     state.smtp_address = None if "sandbox" in absent else f"{LOOPBACK}:{ports['sandbox_smtp']}"
     state.metrics = {

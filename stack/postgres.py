@@ -21,6 +21,8 @@ from stack.unprivileged import RunAs, postgres_folder, postgres_user, reachable_
 SUPERUSER = "postgres"
 DATABASE = "followthrough"
 DATABASE_ROLE = "followthrough"
+# `migrate` grants this role what the API and the worker need, and nothing else (database/migrate.py).
+APP_ROLE = "followthrough_app"
 TEMPORAL_ROLE = "temporal"
 CONNECT_TIMEOUT_S = 2.0
 # Nothing of the caller's is needed, and PGOPTIONS and its kin would change what runs.
@@ -135,20 +137,26 @@ class Postgres:
         """Our own books."""
         return _url(DATABASE_ROLE, self.secrets.database_password, self.port, DATABASE)
 
+    @property
+    def app_database_url(self) -> str:
+        """Our own books, for those who change no table."""
+        return _url(APP_ROLE, self.secrets.app_database_password, self.port, DATABASE)
+
     async def connect_for_temporal(self, database: str) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection with the rights of Temporal's role, which may create databases."""
         return await _connect(_url(TEMPORAL_ROLE, self.secrets.temporal_password, self.port, database))
 
     async def create_roles_and_database(self) -> None:
-        """Two roles, each owner of its own databases. Safe to repeat."""
+        """Two roles, each owner of its own databases, and one that owns nothing. Safe to repeat."""
         admin = await _connect(administrative_url(self.secrets, self.port))
         try:
             passwords = {
                 DATABASE_ROLE: self.secrets.database_password,
+                APP_ROLE: self.secrets.app_database_password,
                 TEMPORAL_ROLE: self.secrets.temporal_password,
             }
             # Temporal's databases are renamed once their schema is whole, which takes the right to create them.
-            rights = {DATABASE_ROLE: "", TEMPORAL_ROLE: "CREATEDB"}
+            rights = {DATABASE_ROLE: "", APP_ROLE: "", TEMPORAL_ROLE: "CREATEDB"}
             known = {row["rolname"] for row in await admin.fetch("SELECT rolname FROM pg_roles")}
             for role, password in passwords.items():
                 if role not in known:

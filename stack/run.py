@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import typer
 from pydantic import ValidationError
 
-from stack.environment import HOME_MARK, PORT_VARIABLES, joined_to
+from stack.environment import HOME_MARK, PORT_VARIABLES, as_owner, joined_to
 from stack.errors import StackError
 from stack.home import Home
 from stack.ports import PortReservations
@@ -53,7 +53,7 @@ def worker(home: Home, queues: Collection[str]) -> None:
 
 def migrate(home: Home, *, sample_goods: bool) -> None:
     """Prepare the database and Temporal, and with `sample_goods` put something on sale where nothing is."""
-    with joined(home):
+    with _joined_as_owner(home):
         from stack.migration import migrate as bring_up_to_date
         from stack.sample_goods import stock_an_empty_catalogue
 
@@ -65,7 +65,7 @@ def migrate(home: Home, *, sample_goods: bool) -> None:
 
 def check_migrated(home: Home) -> None:
     """Raise StackError with all that `migrate` would have to do, if there is anything."""
-    with joined(home):
+    with _joined_as_owner(home):
         from stack.migration import missing
 
         if found := missing():
@@ -73,13 +73,22 @@ def check_migrated(home: Home) -> None:
 
 
 @contextmanager
+def _joined_as_owner(home: Home) -> Iterator[None]:
+    owner = as_owner(home.state(), os.environ) if home.exists else {}
+    with joined(home):
+        os.environ.update(owner)
+        yield
+
+
+@contextmanager
 def joined(home: Home, *own_ports: str) -> Iterator[None]:
     """Complete the environment, and tell what is missing from it in words."""
     os.environ.update(joined_to(home, os.environ))
-    if home.exists and HOME_MARK not in os.environ:
-        _choose_ports(home, own_ports)
     try:
-        yield
+        with ExitStack() as kept:
+            if home.exists and HOME_MARK not in os.environ:
+                _choose_ports(home, own_ports, kept)
+            yield
     except ValidationError as error:
         raise StackError(
             f"{error.title} cannot be read from the environment: "
@@ -88,12 +97,15 @@ def joined(home: Home, *own_ports: str) -> Iterator[None]:
         ) from error
 
 
-def _choose_ports(home: Home, names: tuple[str, ...]) -> None:
-    """Started by hand beside a stack: the ports of the part that `up` left out, or free ones if they are taken."""
+def _choose_ports(home: Home, names: tuple[str, ...], kept: ExitStack) -> None:
+    """Started by hand beside a stack: the ports of the part that `up` left out, or free ones if they are taken.
+
+    They are ours until we end: whoever is started in the same moment finds nobody listening there yet.
+    """
     held = PortReservations()
+    kept.callback(held.release)
     known = home.state().ports
     for name in names:
         if PORT_VARIABLES[name] not in os.environ:
-            usable = name in known and held.take_if_free(known[name])
+            usable = name in known and kept.enter_context(home.claimed(name)) and held.take_if_free(known[name])
             os.environ[PORT_VARIABLES[name]] = str(known[name] if usable else held.take_free())
-    held.release()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import asyncpg
 
 from stack import own_processes
-from stack.environment import ENCRYPT_PAYLOADS, HOME_MARK, PAYLOAD_KEYS, supervised
+from stack.environment import ENCRYPT_PAYLOADS, HOME_MARK, PAYLOAD_KEYS, as_owner, supervised
 from stack.errors import StackError
 from stack.home import Home
 from stack.machine import MB, require
@@ -100,6 +100,7 @@ class Stack:
         postgres = None if "postgres" in absent else Postgres.of(self.home, self.state.ports["postgres"])
         if self.state.database_url is None and postgres is not None:
             self.state.database_url = postgres.database_url
+            self.state.app_database_url = postgres.app_database_url
         self._enter("starting")
         try:
             await self._start_parts(postgres)
@@ -163,7 +164,7 @@ class Stack:
         code = await run_to_end(
             own_processes.command("migrate", self.home)
             + ([] if "postgres" in self.state.absent else ["--sample-goods"]),
-            environment=supervised(self.home, self.state, self.environment),
+            environment=supervised(self.home, self.state, self.environment) | as_owner(self.state, self.environment),
             folder=self.home.path,
             log=log_path,
         )

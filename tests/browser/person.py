@@ -74,15 +74,15 @@ class Person:
     async def press(self, button: str) -> None:
         await self.page.get_by_role("button", name=button).click()
 
-    async def sign_in(self, customer: Caller) -> Self:
-        await self.open("/shop/sign-in")
-        return await self.paste(token_of(customer))
+    async def sign_in(self, caller: Caller, area: str = "/shop") -> Self:
+        await self.open(f"{area}/sign-in")
+        return await self.paste(token_of(caller))
 
     async def paste(self, token: str) -> Self:
         """Sign in on the page that asks for it."""
         await self.field("Access token").fill(token)
         await self.press("Sign in")
-        await self.page.wait_for_url(lambda url: "/shop/sign-in" not in url)
+        await self.page.wait_for_url(lambda url: "/sign-in" not in url)
         return self
 
     async def fill_in(

@@ -17,7 +17,7 @@ from contracts.orders import OrderStatus
 from contracts.steps import StepName
 from database.books import Books
 from database.fraud import FraudRepository
-from tests.replay import batch_shapes, delivery_shapes, shipment_shapes, upkeep_shapes, welcome_shapes
+from tests.replay import batch_shapes, bulk_shapes, delivery_shapes, shipment_shapes, upkeep_shapes, welcome_shapes
 from tests.replay.histories import commands
 from tests.shop import ADA, POLL_S, WITHIN_S, Shop, ShopOrder
 
@@ -266,6 +266,8 @@ SHAPES: dict[str, Shape] = {
         upkeep_shapes.orders_not_looked_at,
         batch_shapes.batch_of_one_window,
         batch_shapes.batch_cancelled_by_button,
+        bulk_shapes.bulk_of_two_turns,
+        bulk_shapes.bulk_cancelled_by_button,
     )
 }
 

@@ -20,6 +20,7 @@ from payloads import EncryptionCodec, data_converter
 from tests.chaos.newer_worker import LaterOrderWorkflow
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
+from workflows.bulk import BulkWorkflow
 from workflows.delivery import DeliveryWorkflow
 from workflows.job_batches import JobBatchWorkflow
 from workflows.orders import OrderWorkflow
@@ -36,6 +37,7 @@ WORKFLOWS: list[type] = [
     ShipmentWorkflow,
     *UPKEEP,
     JobBatchWorkflow,
+    BulkWorkflow,
 ]
 
 KEYS = {"new": b"n" * 32, "old": b"o" * 32}

@@ -7,9 +7,9 @@ from sqlalchemy import text
 from temporalio.client import PendingActivityState
 
 from contracts.ids import new_job_id
-from tests.acceptance.client import WITHIN_S, Caller, Door
+from tests.acceptance.client import WITHIN_S, Caller, Door, new_key
 from tests.integration.api.breaking import frozen
-from tests.jobs import accepted, echo, listed, read, until
+from tests.jobs import accepted, ask_for, echo, listed, read, until
 from tests.shop import Shop
 from tests.stack_session import RunningStack
 from tests.watching import watching_path
@@ -25,6 +25,27 @@ async def test_a_job_that_somebody_terminates_in_the_web_ui_is_cancelled(owner: 
 
     assert (await until(owner, job, "cancelled"))["attempt"] == 1
     assert [found["status"] for found in await listed(owner)] == ["cancelled"]
+
+
+async def test_a_unique_key_is_free_as_soon_as_its_job_is_over_though_our_books_have_not_heard(
+    owner: Caller, shop: Shop
+) -> None:
+    dead = await accepted(owner, unique_key="only-one", delay_s=7_200)
+    async with asyncio.timeout(10):
+        while (await outbox_rows(shop, dead["id"])) > 0:
+            await asyncio.sleep(0.02)
+    await shop.client.get_activity_handle(dead["id"]).terminate()
+    key = new_key()
+
+    job = await accepted(owner, key=key, unique_key="only-one", delay_s=3_600)
+
+    assert job["id"] != dead["id"]
+    assert (await read(owner, dead))["status"] == "cancelled"
+    replayed = await ask_for(owner, key=key, unique_key="only-one", delay_s=3_600)
+    assert (replayed.status_code, replayed.json()["id"]) == (200, job["id"])
+    second = await ask_for(owner, unique_key="only-one", delay_s=3_600)
+    assert (second.status_code, second.json()["id"]) == (200, job["id"])
+    await owner.post(job["links"]["cancel"])
 
 
 async def test_a_job_that_somebody_pauses_before_it_begins_does_not_run(owner: Caller, shop: Shop) -> None:

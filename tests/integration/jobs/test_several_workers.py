@@ -237,6 +237,42 @@ async def test_computing_jobs_wait_for_a_worker_of_their_queue(
     assert worker_of(described) == computing.pid
 
 
+async def test_operators_see_what_waits_on_a_queue_that_nobody_polls_and_then_who_polls_it(
+    owner: Caller, workerless: RunningStack, http: httpx.AsyncClient, shop: Shop, workers: Workers
+) -> None:
+    operator = Caller(http, workerless, "olga", "operator")
+    await ready(workers, "orders")
+    waiting = [await accepted(owner, queue="jobs-bulk") for _ in range(3)]
+    await started_all(shop)
+
+    # Temporal counts what waits a moment after it has come.
+    left = await queue_of(operator, "jobs-bulk", until_depth=3)
+    assert left["pollers"] == []
+    assert left["added_per_s"] > 0
+    assert 0 < left["oldest_age_s"] < WITHIN_S
+
+    polling = await ready(workers, JOB_QUEUES)
+    for job in waiting:
+        await until(owner, job, "succeeded")
+    polled = await queue_of(operator, "jobs-bulk", until_depth=0)
+    assert [poller["identity"].partition("@")[0] for poller in polled["pollers"]] == [str(polling.pid)]
+    assert polled["pollers"][0]["build_id"]
+    assert polled["dispatched_per_s"] > 0
+    assert polled["oldest_age_s"] == 0
+
+
+async def queue_of(operator: Caller, name: str, *, until_depth: int) -> Json:
+    """The activities of a queue, once so many of them wait."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            answer = await operator.get("/v1/admin/queues")
+            assert answer.status_code == 200, answer.text
+            [found] = [queue["activity"] for queue in answer.json()["items"] if queue["name"] == name]
+            if found["depth"] == until_depth:
+                return dict(found)
+            await asyncio.sleep(POLL_S)
+
+
 async def test_a_job_that_blocks_the_event_loop_is_named_in_the_workers_log(owner: Caller, workers: Workers) -> None:
     blocked = await workers.start_module("tests.integration.jobs.worker_that_blocks")
     await blocked.ready_at()

@@ -13,13 +13,13 @@ from fastapi.routing import iter_route_contexts
 
 from api.auth import Scope
 from api.page_routing import PageRoute
-from api.sessions import PAGES, SECURE_COOKIE
+from api.sessions import CONSOLE, PAGES, SECURE_COOKIE
 from api.static_files import FILES, FOLDER, address_of
 from tests.unit.api.conftest import Sign
 
 README = Path(__file__).parents[3] / "api" / "static" / "README.md"
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
-WITHOUT_SESSION = {"/shop/sign-in", "/shop/sign-out", f"{FOLDER}/{{digest}}/{{name}}"}
+WITHOUT_SESSION = {f"{area}/{page}" for area in (PAGES, CONSOLE) for page in ("sign-in", "sign-out")}
 READ_BY_POST = {"/shop/total"}
 
 
@@ -27,7 +27,7 @@ def pages(app: FastAPI) -> Iterator[PageRoute]:
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         path = getattr(route, "path", "")
-        if path.startswith(PAGES) and not path.startswith(FOLDER):
+        if path.startswith((PAGES, CONSOLE)) and not path.startswith(FOLDER):
             assert isinstance(route, PageRoute), f"{path} takes forms from anywhere"
             yield route
 
@@ -49,24 +49,58 @@ async def https(app: FastAPI) -> httpx.AsyncClient:
 def test_every_page_wants_a_session_and_every_change_the_scope_for_it(app: FastAPI) -> None:
     found = list(pages(app))
 
-    assert len(found) >= 9
+    assert len(found) >= 30
     for route in found:
         assert route.access.session == (route.path not in WITHOUT_SESSION), route.path
         if route.access.session:
             changes = route.methods == {"POST"} and route.path not in READ_BY_POST
-            assert route.access.any_of == ((Scope.ORDERS_WRITE if changes else Scope.ORDERS_READ),), route.path
+            wanted = Scope.ORDERS_WRITE if changes else Scope.ORDERS_READ
+            assert route.access.any_of == (Scope.OPERATOR if route.path.startswith(CONSOLE) else wanted,), route.path
 
 
 def test_no_page_is_part_of_the_api_description(app: FastAPI) -> None:
-    assert not [path for path in app.openapi()["paths"] if path.startswith(PAGES)]
+    assert not [path for path in app.openapi()["paths"] if path.startswith((PAGES, CONSOLE))]
 
 
-@pytest.mark.parametrize("path", ["/shop", "/shop/orders", "/shop/orders/ord_00000000000000000000000000"])
-async def test_who_has_not_signed_in_is_asked_to_and_comes_back(http: httpx.AsyncClient, path: str) -> None:
-    answer = await http.get(path)
+@pytest.mark.parametrize("path", ["", "/orders", "/orders/ord_00000000000000000000000000"])
+@pytest.mark.parametrize("area", [PAGES, CONSOLE])
+async def test_who_has_not_signed_in_is_asked_to_and_comes_back(http: httpx.AsyncClient, area: str, path: str) -> None:
+    answer = await http.get(f"{area}{path}")
 
     assert answer.status_code == 303
-    assert answer.headers["location"] == f"/shop/sign-in?next={path}"
+    assert answer.headers["location"] == f"{area}/sign-in?next={area}{path}"
+
+
+async def test_a_customer_is_refused_by_the_console_at_its_door_and_behind_it(
+    https: httpx.AsyncClient, sign: Sign
+) -> None:
+    form = await https.get("/console/sign-in")
+    refused = await https.post(
+        "/console/sign-in",
+        data={"csrf": csrf_of(form.text), "token": sign("orders:write jobs:write")},
+        headers=OWN_PAGE,
+    )
+    form = await https.get("/shop/sign-in")
+    await https.post("/shop/sign-in", data={"csrf": csrf_of(form.text), "token": sign()}, headers=OWN_PAGE)
+    behind = [await https.get("/console"), await https.get("/console/jobs"), await https.get("/console/audit")]
+
+    assert refused.status_code == 422
+    assert "it has not the scope operator" in refused.text
+    assert "set-cookie" not in refused.headers
+    assert [answer.status_code for answer in behind] == [403] * 3
+    assert "Needs attention" not in behind[0].text
+
+
+async def test_an_operator_who_signs_in_goes_where_they_wanted_within_the_console(
+    https: httpx.AsyncClient, sign: Sign
+) -> None:
+    form = await https.get("/console/sign-in")
+    sent = {"csrf": csrf_of(form.text), "token": sign("operator")}
+
+    for wanted, where in (("/console/audit?actor=olga", "/console/audit?actor=olga"), ("/shop", "/console")):
+        answer = await https.post("/console/sign-in", data={**sent, "next": wanted}, headers=OWN_PAGE)
+        assert (answer.status_code, answer.headers["location"]) == (303, where)
+        sent["csrf"] = csrf_of((await https.get("/console/sign-in")).text)
 
 
 async def test_htmx_is_told_to_leave_the_page_and_a_stream_is_refused(http: httpx.AsyncClient) -> None:
@@ -115,7 +149,7 @@ async def test_an_outage_is_a_page_too(https: httpx.AsyncClient, sign: Sign) -> 
     assert answer.headers["x-request-id"] in answer.text
 
 
-@pytest.mark.parametrize("path", ["/shop/sign-in", "/shop/nothing", "/shop/static/0/shop.css"])
+@pytest.mark.parametrize("path", ["/shop/sign-in", "/shop/nothing", "/shop/static/0/shop.css", "/console/sign-in"])
 async def test_nothing_of_a_page_can_come_from_elsewhere_or_run_inline(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
 

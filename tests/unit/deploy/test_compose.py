@@ -29,6 +29,7 @@ Environments = dict[str, dict[str, str]]
 ROOT = Path(__file__).parents[3]
 ONE_SHOT = {"temporal-schema", "migrate", "signing-key"}
 DEVELOPMENT_ONLY = {"signing-key", "sandbox", "mailpit"}
+MONITORING = {"prometheus", "grafana"}
 HEALTH_URL = re.compile(r"http://127\.0\.0\.1:\d+/[^'\"\s]*")
 # Left out of the containers' dynamic configuration: time skipping is for tests, the limits for a machine of one's own.
 NOT_IN_CONTAINERS = re.compile(r".*(TimeSkippingEnabled|RefreshInterval|[rR][pP][sS].*|persistenceMaxQPS)")
@@ -90,7 +91,7 @@ def test_each_waits_for_what_it_needs_to_be_ready(services: Services) -> None:
 
 def test_stand_ins_are_for_development_alone(services: Services) -> None:
     assert {name for name, service in services.items() if service.get("profiles") == ["dev"]} == DEVELOPMENT_ONLY
-    assert {name for name, service in services.items() if service.get("profiles")} == DEVELOPMENT_ONLY
+    assert {name for name, service in services.items() if service.get("profiles")} == DEVELOPMENT_ONLY | MONITORING
 
 
 def test_no_container_runs_as_root_or_can_become_root(services: Services) -> None:
@@ -121,6 +122,8 @@ def test_published_ports_are_those_the_services_listen_on(services: Services, en
         "temporal-ui": environments["temporal-ui"]["TEMPORAL_UI_PORT"],
         "sandbox": _option(services["sandbox"]["command"], "--port"),
         "mailpit": "8025",
+        "prometheus": "9090",
+        "grafana": "3000",
     }
 
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}

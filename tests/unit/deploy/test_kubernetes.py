@@ -18,6 +18,8 @@ FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 PRODUCTION = FOLDER / "overlays" / "production"
 SECRET_NAME, SETTINGS_NAME = "followthrough", "followthrough-settings"
 ROLES = {"migrate": "migrate", "api": "api", "worker": "worker", "worker-cpu": "worker"}
+# The owner of the tables, and of nobody else's business.
+RENAMED = {("followthrough-migrate", "DATABASE_URL"): "OWNER_DATABASE_URL"}
 # Uvicorn's own.
 NOT_OURS = {"FORWARDED_ALLOW_IPS"}
 # What a value may be, so that settings can be made of it.
@@ -147,7 +149,9 @@ def test_a_container_is_given_what_it_reads_and_secrets_of_no_other(name: str, m
     assert container["envFrom"] == [{"configMapRef": {"name": SETTINGS_NAME}}]
     given = secrets(container)
     assert given.keys() <= variables(read_by(name))
-    assert all((ref["name"], ref["key"]) == (SECRET_NAME, variable) for variable, ref in given.items())
+    assert {variable: (ref["name"], ref["key"]) for variable, ref in given.items()} == {
+        variable: (SECRET_NAME, RENAMED.get((name, variable), variable)) for variable in given
+    }
 
     for variable in variables(read_by(name)):
         monkeypatch.delenv(variable, raising=False)
@@ -168,7 +172,7 @@ def test_every_value_is_one_that_somebody_reads_and_none_is_a_secret() -> None:
 
 
 def test_the_secret_is_described_whole() -> None:
-    named = {variable: ref for container in CONTAINERS.values() for variable, ref in secrets(container).items()}
+    named = {ref["key"]: ref for container in CONTAINERS.values() for ref in secrets(container).values()}
     lines = (PRODUCTION / "secret.env.example").read_text().splitlines()
     assert {line for line in lines if re.match(r"[A-Z]", line)} == {
         f"{variable}=" for variable, ref in named.items() if not ref.get("optional")

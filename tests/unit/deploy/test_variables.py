@@ -130,7 +130,8 @@ def test_no_secret_is_written_in_the_compose_file(services: Services) -> None:
             if SECRET.search(variable) and value is not None:
                 assert REQUIRED_REFERENCE.search(str(value)), f"{name}: {variable}"
                 rest = REQUIRED_REFERENCE.sub("", str(value))
-                assert rest in ("", "postgresql://followthrough:@postgres:5432/followthrough"), f"{name}: {variable}"
+                role = "followthrough" if name == "migrate" else "followthrough_app"
+                assert rest in ("", f"postgresql://{role}:@postgres:5432/followthrough"), f"{name}: {variable}"
 
 
 def test_no_secret_of_development_is_anywhere_else(root: Path, development: dict[str, str]) -> None:
@@ -181,9 +182,13 @@ def test_the_roles_get_the_passwords_they_log_in_with(root: Path, environments: 
 
     assert dict(re.findall(r"^\\getenv (\w+) (\w+)$", roles, re.MULTILINE)) == {
         "followthrough_password": "FOLLOWTHROUGH_DATABASE_PASSWORD",
+        "app_password": "FOLLOWTHROUGH_APP_DATABASE_PASSWORD",
         "temporal_password": "TEMPORAL_DATABASE_PASSWORD",
     }
-    assert f":{postgres['FOLLOWTHROUGH_DATABASE_PASSWORD']}@" in environments["api"]["DATABASE_URL"]
+    assert f"//followthrough:{postgres['FOLLOWTHROUGH_DATABASE_PASSWORD']}@" in environments["migrate"]["DATABASE_URL"]
+    for name in ("api", "worker"):
+        login = f"//followthrough_app:{postgres['FOLLOWTHROUGH_APP_DATABASE_PASSWORD']}@"
+        assert login in environments[name]["DATABASE_URL"]
     assert environments["temporal"]["POSTGRES_PWD"] == postgres["TEMPORAL_DATABASE_PASSWORD"]
     assert environments["temporal-schema"]["SQL_PASSWORD"] == postgres["TEMPORAL_DATABASE_PASSWORD"]
 

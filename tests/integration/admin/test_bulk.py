@@ -1,0 +1,236 @@
+"""Many dead letters retried or resolved by one request: what is shown before, how fast it goes, and what is left."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, update
+
+from activities.bulk import BulkActivities
+from contracts.audit import Act
+from contracts.bulk import BulkOutcome, NextOfBulk
+from contracts.ids import new_bulk_id
+from contracts.orders import OrderStatus
+from contracts.webhooks import EndpointStatus
+from database.bulk import BulkRepository
+from database.tables import bulk_actions, bulk_items
+from tests.acceptance.client import Caller, Door, assert_problem, new_key
+from tests.bulk import BULK, ask_for, dead_endpoints, started
+from tests.jobs import accepted
+from tests.letters import audited, dead, poison
+from tests.shop import Shop, ShopOrder
+
+UNKNOWN = f"{BULK}/blk_00000000000000000000000000"
+COUNTS = {"pending": 0, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0}
+FOR_LONG = 1_000
+
+
+async def parked_orders(shop: Shop, count: int) -> list[ShopOrder]:
+    """Orders of a customer who has no others, which the carrier did not take. It is well again by now."""
+    customer = f"customer-{uuid4().hex}"
+    orders = [await shop.order(retry_window_s=1, customer_id=customer) for _ in range(count)]
+    for order in orders:
+        await order.meets("ship", "error_before", times=FOR_LONG)
+        await order.start()
+    for order in orders:
+        await order.parked()
+    await shop.ledger.behave()
+    return orders
+
+
+async def test_a_preview_counts_and_shows_the_oldest_and_does_nothing(shop: Shop, operator: Caller) -> None:
+    endpoints = await dead_endpoints(shop, 12)
+    wanted = {"subject": endpoints[0].owner, "kind": "webhook_endpoint", "reason": "gone", "older_than_s": 60}
+
+    answer = await operator.post(f"{BULK}/preview", json={"action": "retry", "filter": wanted})
+
+    assert answer.status_code == 200, answer.text
+    preview = answer.json()
+    assert preview["matching"] == 12
+    assert [(one["kind"], one["reason"], one["count"]) for one in preview["counts"]] == [
+        ("webhook_endpoint", "gone", 12)
+    ]
+    assert [one["id"] for one in preview["sample"]] == [endpoint.id for endpoint in endpoints[:10]]
+    assert (await dead(operator, subject=endpoints[0].owner))["total"] == 12
+    for other in ({"action": "resolve", "filter": {"subject": endpoints[0].owner}},):
+        assert (await operator.post(f"{BULK}/preview", json=other)).json()["matching"] == 0
+
+
+async def test_all_are_retried_no_faster_than_told_and_each_is_audited(shop: Shop, operator: Caller) -> None:
+    endpoints = await dead_endpoints(shop, 5)
+    wanted = {"subject": endpoints[0].owner}
+
+    bulk = await started(operator, wanted, expected=5, per_second=2, note="they are back")
+    done = await bulk.finished()
+
+    assert done["counts"] == COUNTS | {"done": 5}
+    assert (done["total"], done["not_done"], done["cancel_requested"]) == (5, [], False)
+    assert (done["action"], done["filter"], done["actor"]) == ("retry", wanted, "olga")
+    assert done["finished_at"] >= done["created_at"]
+    for endpoint in endpoints:
+        assert (await endpoint.found()).status is EndpointStatus.ACTIVE
+        [entry] = await audited(operator, subject=endpoint.id)
+        assert (entry["action"], entry["actor"], entry["note"]) == ("webhook_endpoint.retry", "olga", "they are back")
+        assert (entry["request_id"], entry["from_address"]) == (bulk.request_id, "127.0.0.1")
+    async with shop.engine.connect() as connection:
+        query = select(bulk_items.c.settled_at).where(bulk_items.c.bulk_id == bulk.id).order_by(bulk_items.c.settled_at)
+        times = list((await connection.scalars(query)).all())
+    # The third waits for the first's second, and the fifth for the third's; a turn takes its time to begin.
+    assert (times[2] - times[0]).total_seconds() >= 0.9
+    assert (times[4] - times[2]).total_seconds() >= 0.9
+
+
+async def test_it_is_accepted_once_for_a_key(shop: Shop, operator: Caller) -> None:
+    endpoints = await dead_endpoints(shop, 1)
+    wanted, key = {"subject": endpoints[0].owner}, new_key()
+
+    answers = await asyncio.gather(*(ask_for(operator, wanted, key=key, expected=1) for _ in range(5)))
+    again = await ask_for(operator, wanted, key=key, expected=1)
+
+    assert sorted(answer.status_code for answer in answers) == [200] * 4 + [202]
+    assert len({answer.json()["id"] for answer in (*answers, again)}) == 1
+    assert again.headers["idempotent-replayed"] == "true"
+    assert_problem(await ask_for(operator, wanted, key=key, limit=1), 422, "idempotency_key_reused")
+    body = {"action": "retry", "filter": wanted, "limit": 1}
+    assert_problem(await operator.post(BULK, json=body), 400, "idempotency_key_missing")
+    assert len(await audited(operator, subject=endpoints[0].id)) <= 1
+
+
+async def test_nothing_is_done_when_there_are_not_as_many_as_expected(shop: Shop, operator: Caller) -> None:
+    endpoints = await dead_endpoints(shop, 2)
+    wanted, key = {"subject": endpoints[0].owner}, new_key()
+
+    problem = assert_problem(await ask_for(operator, wanted, key=key, expected=3), 409, "count_differs")
+
+    assert "2" in problem["detail"]
+    assert (await dead(operator, **wanted))["total"] == 2
+    # The key was not used up.
+    assert (await ask_for(operator, wanted, key=key, limit=1)).json()["total"] == 1
+
+
+async def test_a_cancelled_one_leaves_the_rest(shop: Shop, operator: Caller) -> None:
+    endpoints = await dead_endpoints(shop, 3)
+    bulk = await started(operator, {"subject": endpoints[0].owner}, expected=3, per_second=0.1)
+    await bulk.until(lambda now: now["counts"]["done"] == 1)
+
+    answer = await operator.post(f"{BULK}/{bulk.id}/cancel", json={"note": "wrong ones"})
+    again = await operator.post(f"{BULK}/{bulk.id}/cancel")
+
+    cancelled = answer.json()
+    assert (cancelled["status"], cancelled["cancel_requested"]) == ("finished", True)
+    assert cancelled["counts"] == COUNTS | {"done": 1, "cancelled": 2}
+    assert again.json() == cancelled
+    statuses = [(await endpoint.found()).status for endpoint in endpoints]
+    assert statuses == [EndpointStatus.ACTIVE, EndpointStatus.DISABLED, EndpointStatus.DISABLED]
+    assert [entry["action"] for entry in await audited(operator, subject=bulk.id)] == ["bulk.cancel", "bulk.start"]
+
+
+async def test_what_cannot_be_retried_is_skipped_with_the_reason(door: Door, operator: Caller) -> None:
+    owner = door.customer("jobs:write")
+    job, taken = await asyncio.gather(poison(owner, fail_times=5), poison(owner, unique_key="taken"))
+    other = await accepted(owner, unique_key="taken", delay_s=3_600)
+
+    wanted = {"subject": owner.subject, "type": "diagnostics.echo"}
+    done = await (await started(operator, wanted, expected=2)).finished()
+
+    assert done["counts"] == COUNTS | {"done": 1, "skipped": 1}
+    assert done["not_done"] == [{"id": taken["id"], "outcome": "skipped", "code": "unique_key_taken"}]
+    assert len(await audited(operator, subject=job["id"])) == 1
+    assert await audited(operator, subject=taken["id"]) == []
+    assert (await dead(operator, type="another", subject=owner.subject))["total"] == 0
+    await owner.post(other["links"]["cancel"])
+
+
+async def test_parked_orders_are_resolved_unless_our_books_contradict(shop: Shop, operator: Caller) -> None:
+    orders = await parked_orders(shop, 2)
+    wanted = {"subject": orders[0].placed.customer_id}
+
+    refused = await started(operator, wanted, action="resolve", status="completed", expected=2)
+    left = await refused.finished()
+    resolved = await started(operator, wanted, action="resolve", status="cancelled", expected=2, note="by telephone")
+    done = await resolved.finished()
+
+    assert left["counts"] == COUNTS | {"skipped": 2}
+    assert {one["code"] for one in left["not_done"]} == {"books_contradict"}
+    assert done["counts"] == COUNTS | {"done": 2}
+    for order in orders:
+        evidence = await order.settled_evidence()
+        assert (evidence.status, evidence.effects.money_kept) == (OrderStatus.CANCELLED, 0)
+        [entry] = await audited(operator, subject=order.id)
+        assert (entry["action"], entry["note"]) == ("order.resolve", "by telephone")
+        assert entry["request_id"] == resolved.request_id
+
+
+async def test_an_order_is_told_once_and_what_went_on_meanwhile_is_skipped(shop: Shop, operator: Caller) -> None:
+    """A worker may die after an order was told and before that was written down."""
+    told, gone = await parked_orders(shop, 2)
+    await gone.retry()
+    await gone.settled()
+    bulk_id, act = new_bulk_id(), Act(actor="olga", note="again", request_id=uuid4().hex)
+    asked = {"action": "retry", "filter": {}, "per_second": 1, "total": 2, "key_hash": bulk_id, "request_hash": ""}
+    items = [
+        {"bulk_id": bulk_id, "number": number, "subject": one.id, "kind": "order"}
+        for number, one in ((1, told), (2, gone))
+    ]
+    async with shop.engine.begin() as connection:
+        await connection.execute(bulk_actions.insert().values(id=bulk_id, **asked, **act.model_dump()))
+        await connection.execute(bulk_items.insert(), items)
+    bulks = BulkRepository(shop.engine)
+    process = BulkActivities(bulks, shop.client)
+
+    for _ in range(2):
+        turn = await process.do_next_of_bulk(NextOfBulk(bulk_id=bulk_id, limit=2))
+
+        assert (turn.tried, turn.pending) == (2, 0)
+        progress = await bulks.progress(bulk_id, shown=9)
+        assert progress.counts == {BulkOutcome.DONE: 1, BulkOutcome.SKIPPED: 1}
+        assert [(one.id, one.code) for one in progress.not_done] == [(gone.id, "not_parked")]
+        assert (await told.settled()).status is OrderStatus.COMPLETED
+        assert len(await audited(operator, subject=told.id)) == 1
+        async with shop.engine.begin() as connection:
+            await connection.execute(
+                update(bulk_items).where(bulk_items.c.bulk_id == bulk_id).values(outcome="pending")
+            )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"limit": 1, "expected": 1},
+        {"limit": 0},
+        {"limit": 10_001},
+        {"expected": -1},
+        {"limit": 1, "per_second": 0},
+        {"limit": 1, "per_second": 51},
+        {"limit": 1, "action": "discard"},
+        {"limit": 1, "status": "cancelled"},
+        {"limit": 1, "action": "resolve"},
+        {"limit": 1, "action": "resolve", "status": "processing"},
+        {"limit": 1, "action": "resolve", "status": "cancelled", "filter": {"kind": "job"}},
+        {"limit": 1, "filter": {"ids": []}},
+        {"limit": 1, "filter": None},
+        {"limit": 1, "else": 1},
+    ],
+)
+async def test_what_does_not_say_what_it_means_is_refused(operator: Caller, body: dict[str, Any]) -> None:
+    asked = {"action": "retry", "filter": {"subject": "nobody"}, **body}
+
+    assert_problem(await operator.post(BULK, {"Idempotency-Key": new_key()}, json=asked), 422, "invalid_request")
+
+
+async def test_what_there_is_not_is_not_found(operator: Caller) -> None:
+    for path in (UNKNOWN, f"{BULK}/x"):
+        assert_problem(await operator.get(path), 404, "not_found")
+        assert_problem(await operator.post(f"{path}/cancel"), 404, "not_found")
+
+
+async def test_one_about_nothing_is_finished_soon(operator: Caller) -> None:
+    bulk = await started(operator, {"subject": "nobody"}, expected=0)
+
+    done = await bulk.finished()
+
+    assert (done["total"], done["counts"]) == (0, COUNTS)
+    assert datetime.fromisoformat(done["finished_at"])
