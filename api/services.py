@@ -136,7 +136,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     temporal = TemporalSettings()
     client = await Client.connect(
         temporal.address,
-        namespace=temporal.namespace,
+        **temporal.access,
         data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.
