@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo test up lint bench chaos alerts screenshots
+.PHONY: setup runnable browser demo audit test up lint bench chaos alerts screenshots
 
 setup: runnable browser
 
@@ -32,6 +32,9 @@ $(STAMP):
 demo: runnable
 	@$(BIN)/followthrough demo
 
+audit: runnable
+	@tools/audit.sh
+
 # Most of its time a test waits for others. Two stacks at once are what two processors have room for.
 test: setup
 	@$(BIN)/pytest --ignore=tests/chaos -m "not outage" --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -54,7 +57,7 @@ bench: runnable
 screenshots: setup
 	@$(BIN)/python -m tests.browser.screenshots
 
-# Evaluates the alert rules as Prometheus does. The first time it builds promtool: 4 minutes, and 2 GB on the way.
+# Evaluates the alert rules as Prometheus does. The first time it builds promtool: 4 minutes, and 4 GB on the way.
 alerts: runnable
 	@tools/promtool.sh
 	@$(BIN)/pytest -q tests/unit/deploy/test_monitoring.py

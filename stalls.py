@@ -90,6 +90,7 @@ class _Watch(threading.Thread):
             frame = sys._current_frames().get(self._loop_thread)
             if used_s > self._after_s and frame is not None:
                 log.warning("the event loop was blocked", blocked_s=round(used_s, 3), stack=_stack(frame))
+                self._blocked(used_s)
         return happened
 
     def _live(self) -> None:

@@ -86,7 +86,7 @@ class AttentionFeed:
     async def _keep_looking(self) -> None:
         while True:
             try:
-                self._tell(await self._look())
+                self.tell(await self._look())
             except Unreachable:
                 pass
             except Exception as error:
@@ -94,7 +94,8 @@ class AttentionFeed:
                 log.warning("what needs attention cannot be read", exc_info=error)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _tell(self, found: NeedsAttention) -> None:
+    def tell(self, found: NeedsAttention) -> None:
+        """Have everybody know who watches."""
         self.found = found
         for follower in self.followers:
             follower.look()

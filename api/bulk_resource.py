@@ -75,7 +75,7 @@ class BulkResource(BaseModel):
     id: str
     action: BulkAction
     filter: dict[str, Any] = Field(description="as asked for")
-    resolve_as: OrderStatus | None
+    resolve_as: OrderStatus | None = None
     status: BulkStatus
     actor: str = Field(description="the token subject of who asked for it")
     note: str
@@ -86,7 +86,7 @@ class BulkResource(BaseModel):
     )
     not_done: tuple[NotDone, ...] = Field(description="the first 50 that were skipped or failed")
     created_at: datetime
-    finished_at: datetime | None
+    finished_at: datetime | None = None
     cancel_requested: bool
     links: BulkLinks
 

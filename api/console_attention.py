@@ -10,9 +10,10 @@ from starlette.responses import Response
 from api.attention_feed import AttentionFeed, FollowingAttention, NeedsAttention
 from api.attention_reading import needs_attention
 from api.auth import Scope
-from api.console_deeds import ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question, Wording
+from api.console_deeds import ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question
 from api.console_ids import page_of
 from api.console_page import page, rendered
+from api.dead_letter_bodies import Sought
 from api.dependencies import Acting, Attention, AttentionNews, Caller, Letters
 from api.errors import NotFound
 from api.event_streams import EventStream
@@ -41,14 +42,15 @@ async def show_attention(
     letters: Letters,
     attention: Attention,
     kind: DeadLetterKind | None = None,
+    reason: Annotated[Sought | None, Query()] = None,
     letters_after: Cursor = None,
     items_after: Cursor = None,
 ) -> Response:
     """What failed for good or waits for an operator, and what else somebody has to look at. The first page is live."""
-    wanted = DeadLetterFilter(kind=kind)
+    wanted = DeadLetterFilter(kind=kind, reason=reason)
     found = await needs_attention(letters, attention, wanted, letters_after=letters_after, items_after=items_after)
-    is_live = kind is None and letters_after is None and items_after is None
-    return page("attention.html", session, found=found, kind=kind, kinds_of_letters=DeadLetterKind, is_live=is_live)
+    is_live = kind is None and reason is None and letters_after is None and items_after is None
+    return page("attention.html", session, found=found, kind=kind, reason=reason, is_live=is_live)
 
 
 @router.get("/attention/events")
@@ -101,16 +103,14 @@ class AttentionResponse(EventStream[FollowingAttention]):
             yield format_sse_event(event="end", data_str=NOTHING)
 
     def _event(self, found: NeedsAttention) -> bytes:
-        data = rendered("attention_event.html", self._session, found=found, kind=None, is_live=True)
+        data = rendered("attention_event.html", self._session, found=found, kind=None, reason=None, is_live=True)
         return format_sse_event(event="attention", data_str=data, id=found.digest)
 
 
 def _question(letter_id: str, deed: LetterDeed) -> Question:
     """Raises NotFound for what is the id of nothing that can be dealt with here; orders have deeds of their own."""
-    wordings: dict[LetterDeed, Wording] | None = None
-    for is_one, words in ((is_job_id, JOB_DEEDS), (is_mail_id, MAIL_DEEDS), (is_endpoint_id, ENDPOINT_DEEDS)):
-        if is_one(letter_id):
-            wordings = dict(words)
+    kinds = ((is_job_id, JOB_DEEDS), (is_mail_id, MAIL_DEEDS), (is_endpoint_id, ENDPOINT_DEEDS))
+    wordings = next((wordings for is_one, wordings in kinds if is_one(letter_id)), None)
     if wordings is None:
         raise NotFound
     action = f"{CONSOLE}/dead-letters/{letter_id}/{deed}"

@@ -74,6 +74,7 @@ ENDPOINT_DEEDS: Mapping[LetterDeed, Wording] = {
     LetterDeed.DISCARD: Wording("Discard the notice", "It is not listed any more, and stays disabled.", True),
 }
 REDELIVER = Wording("Redeliver the message", "The very same message is sent once more, under its webhook-id.")
+CANCEL_BULK = Wording("Leave the rest", "What has not been done is left as it is; what was done stays done.", True)
 SCHEDULE_DEEDS: Mapping[ScheduleDeed, Wording] = {
     ScheduleDeed.PAUSE: Wording("Pause the schedule", "Nothing is started until it is resumed.", True),
     ScheduleDeed.RESUME: Wording("Resume the schedule", "It goes on. What was due in between is not made up for."),
@@ -116,13 +117,8 @@ class Question:
         self, session: Session, form: Mapping[str, str], acting: Act, do: Callable[[Act], Awaitable[object]]
     ) -> Response:
         """Do it, for the reason that the form gives; or ask again, with what stood in the way. Raises NotFound."""
-        errors: dict[str, str] = {}
-        try:
-            note = _NOTE.validate_python(form.get("note", ""))
-        except ValidationError as invalid:
-            note, errors["note"] = "", _message(invalid)
-        if not note and not errors:
-            errors["note"] = "Say why: it is kept in the audit log."
+        note, wrong = note_in(form)
+        errors = {} if wrong is None else {"note": wrong}
         if self.statuses and form.get("status") not in self.statuses:
             errors["status"] = "Choose a status."
         if errors:
@@ -137,6 +133,15 @@ class Question:
             unsure = TemporarilyUnavailable("Nobody could tell whether it was done. Look before you do it again.")
             return self.ask(session, typed=form, refusal=unsure, status=unsure.status)
         return RedirectResponse(self.back, 303)
+
+
+def note_in(form: Mapping[str, str]) -> tuple[str, str | None]:
+    """Why somebody does something, and what is wrong with it, if anything is."""
+    try:
+        note = _NOTE.validate_python(form.get("note", ""))
+    except ValidationError as invalid:
+        return "", _message(invalid)
+    return note, None if note else "Say why: it is kept in the audit log."
 
 
 def _message(invalid: ValidationError) -> str:

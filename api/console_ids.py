@@ -14,6 +14,7 @@ _FOLDERS = (
     (ids.is_report_id, "reports"),
     (ids.is_endpoint_id, "webhooks"),
     (ids.is_delivery_id, "deliveries"),
+    (ids.is_bulk_id, "bulk"),
 )
 
 

@@ -72,7 +72,7 @@ class OrderCommands:
         if known.order.status.is_final:
             return _cancelled(known.order)
         try:
-            return await self._update(known, OrderWorkflow.cancel, _of_an_operator(caller, known, act))
+            return await self._update(known, OrderWorkflow.cancel, *_of_an_operator(caller, known, act))
         except WorkflowEnded:
             return _cancelled((await self._reader.known(caller, order_id)).order)
         except TakesLong:
@@ -98,7 +98,7 @@ class OrderCommands:
             raise NoActionRequired(f"Its status is {known.order.status}.")
         try:
             return await self._update(
-                known, OrderWorkflow.act_for_customer, action, _of_an_operator(caller, known, act)
+                known, OrderWorkflow.act_for_customer, action, *_of_an_operator(caller, known, act)
             )
         except WorkflowEnded:
             order = (await self._reader.known(caller, order_id)).order
@@ -122,7 +122,9 @@ class OrderCommands:
         if known.order.status.is_final:
             raise TooLate(f"Its status is {known.order.status}.")
         try:
-            return await self._update(known, OrderWorkflow.change_address, ship_to, _of_an_operator(caller, known, act))
+            return await self._update(
+                known, OrderWorkflow.change_address, ship_to, *_of_an_operator(caller, known, act)
+            )
         except WorkflowEnded:
             raise TooLate("It has ended.") from None
         except TakesLong:
@@ -219,9 +221,9 @@ class OrderCommands:
             await asyncio.sleep(SEND_AGAIN_AFTER_S)
 
 
-def _of_an_operator(caller: Principal, known: KnownOrder, act: Act | None) -> Act | None:
-    """What customers do to their own orders is none."""
-    return act if caller.acts_for(known.order.customer_id) else None
+def _of_an_operator(caller: Principal, known: KnownOrder, act: Act | None) -> tuple[Act, ...]:
+    """The update's further argument, if this is an operator's act: what customers do to their own orders is none."""
+    return (act,) if act is not None and caller.acts_for(known.order.customer_id) else ()
 
 
 def _refusal(error: WorkflowUpdateFailedError) -> Exception:

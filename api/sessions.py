@@ -20,8 +20,8 @@ from starlette.responses import Response
 from api.auth import Principal, Scope
 from api.errors import Forbidden
 
-# Where sessions count: the shop and the operators' console. Nothing in /v1 looks at one: no form of another site can
-# reach it.
+# Where sessions count: the shop, the operators' console, and the codec server (api/middleware/gate.py). Nothing in /v1
+# looks at one: no form of another site can reach it.
 PAGES = "/shop"
 CONSOLE = "/console"
 MAX_AGE_S = 3_600

@@ -148,13 +148,12 @@ class EndpointRepository:
     async def delete(self, endpoint_id: str, act: Act | None = None) -> bool:
         """Delete an endpoint and its deliveries; False when it is gone."""
         async with self._engine.begin() as connection:
-            before = await _locked(connection, endpoint_id)
-            if before is None:
-                return False
-            await connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id))
-            if act is not None:
-                await record(connection, act, AuditAction.ENDPOINT_DELETE, endpoint_id, before=_shown(before))
-        return True
+            statement = delete(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id)
+            deleted = (await connection.execute(statement.returning(*_COLUMNS))).one_or_none()
+            if deleted is not None and act is not None:
+                before = _shown(_endpoint(deleted))
+                await record(connection, act, AuditAction.ENDPOINT_DELETE, endpoint_id, before=before)
+        return deleted is not None
 
     async def keep_receiver(self, name: str, *, url: str, event_types: Sequence[str], secret: str) -> None:
         """Have the system's own receiver of this name, with this URL and secret; what else it has stays."""

@@ -162,6 +162,8 @@ class Postgres:
                 if role not in known:
                     # Names and passwords are ours (URL-safe letters), and DDL takes no parameters.
                     await admin.execute(f"CREATE ROLE {role} LOGIN {rights[role]} PASSWORD '{password}'")
+            # Whoever changes the tables may also end the sessions of those who use them.
+            await admin.execute(f"GRANT {APP_ROLE} TO {DATABASE_ROLE}")
             if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
                 await admin.execute(f"CREATE DATABASE {DATABASE} OWNER {DATABASE_ROLE}")
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import subprocess
 
 import httpx
 import pytest
@@ -9,13 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.client import POLL_S, PRICES, WITHIN_S, Caller, Door
 from tests.jobs import echo, until
-from tests.monitoring import Query, Shown, queries
+from tests.monitoring import RUNBOOKS, Query, Shown, promtool, queries
 from tests.stack_session import RunningStack
-from tests.webhooks import hook
+from tests.webhooks import answer, hook
 
 # What tells one order, customer or item from another.
 IDENTIFYING = re.compile(r"(ord|acct|job|rpt|whe|whd|bat|mail)_[0-9A-Z]{20,}|@|customer-", re.IGNORECASE)
 MOST_LINES = 6_000
+OF_ORDERS = ("followthrough_order", "followthrough_provider")
+OF_ATTEMPTS = ("followthrough_job_attempt", "followthrough_webhook")
 
 Key = tuple[str, ...]
 
@@ -61,6 +64,12 @@ async def test_alerts_and_dashboard_ask_for_what_there_is(shown: Shown, query: Q
             assert value in shown.of(name)[label] | {"/readyz"}, f"{name}: {label} is never {value}"
 
 
+async def test_every_pool_of_both_processes_is_shown(shown: Shown) -> None:
+    pools = {"api", "exports", "worker", "outbox", "webhooks", "jobs", "reports", "upkeep"}
+    assert shown.of("followthrough_database_connections_used")["pool"] == pools
+    assert shown.of("followthrough_database_connections_limit")["pool"] == pools
+
+
 async def test_no_label_names_an_order_a_customer_or_an_item(shown: Shown) -> None:
     for name in shown.names:
         for label, values in shown.of(name).items():
@@ -79,6 +88,36 @@ async def test_names_are_as_prometheus_wants_them_and_say_what_they_are(shown: S
         assert said, name
 
 
+@pytest.mark.usefixtures("shown")
+def test_promtool_has_nothing_to_say_against_our_metrics(stack: RunningStack) -> None:
+    tool = promtool()
+    if tool is None:
+        pytest.skip("promtool is not there: `make alerts` builds it")
+    for url in stack.metrics.values():
+        text = httpx.get(url).text
+        linted = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        against = [line for line in (linted.stdout + linted.stderr).splitlines() if "followthrough_" in line]
+        assert against == []
+
+
+async def test_the_guide_lists_each_metric_with_its_labels(shown: Shown) -> None:
+    table = RUNBOOKS.read_text().partition("| of ")[2].partition("\n\n")[0]
+    told: dict[str, set[str]] = {}
+    for row in table.splitlines()[2:]:
+        shared = re.search(r"each `\{(.*?)\}`", row)
+        for name, labels in re.findall(r"`([a-z_]+)(?:\{([a-z,]+)\})?`", row):
+            told[f"followthrough_{name}"] = set(filter(None, (labels or (shared[1] if shared else "")).split(",")))
+    # What it says of beside the table.
+    told["followthrough_state_reads_total"] = {"source", "outcome"}
+
+    found: dict[str, set[str]] = {}
+    for name in shown.names:
+        if name.startswith("followthrough_"):
+            family = re.sub(r"_(bucket|sum|count)$", "", name)
+            found.setdefault(family, set()).update(shown.of(name).keys() - {"le"})
+    assert found == told
+
+
 async def test_a_scrape_is_bounded(stack: RunningStack, shown: Shown) -> None:
     async with httpx.AsyncClient() as http:
         for name, url in stack.metrics.items():
@@ -90,12 +129,11 @@ async def test_a_scrape_is_bounded(stack: RunningStack, shown: Shown) -> None:
 async def test_what_happens_to_an_order_is_counted_once(stack: RunningStack, door: Door) -> None:
     """Other tests run orders beside this one in no other process, and none of theirs is declined meanwhile."""
     customer = door.customer()
-    before = await counted(stack)
+    before = await counted(stack, *OF_ORDERS)
 
     order = await customer.placed(payment_method="pm_card_visa_chargeDeclined")
     await customer.until(order["id"], "rejected")
 
-    after = await counted(stack)
     wanted: dict[Key, float] = {
         ("followthrough_orders_closed_total", "payment_declined", "rejected"): 1,
         ("followthrough_provider_calls_total", "charge", "refused"): 1,
@@ -105,20 +143,48 @@ async def test_what_happens_to_an_order_is_counted_once(stack: RunningStack, doo
     }
     for event in ("accepted", "reserved", "compensation_started", "reservation_released", "rejected"):
         wanted["followthrough_order_events_total", event] = 1
-    assert {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)} == wanted
+    assert await rises_since(before, stack, *OF_ORDERS) == wanted
 
 
-async def counted(stack: RunningStack) -> dict[Key, float]:
-    """Everything that the worker counts about orders, by name and label values."""
+async def test_attempts_are_counted_by_how_they_ended(stack: RunningStack, door: Door) -> None:
+    owner = door.customer("orders:write", "jobs:write", "webhooks:write")
+    before = await counted(stack, *OF_ATTEMPTS)
+
+    await until(owner, await echo(owner, fail_times=1), "succeeded")
+    async with hook(answer(410)) as receiver:
+        asked = {"url": receiver.url(), "event_types": ["order.rejected"]}
+        assert (await owner.post("/v1/webhook-endpoints", json=asked)).status_code == 201
+        await owner.placed(payment_method="pm_card_visa_chargeDeclined")
+        await receiver.until_got(1)
+    wanted: dict[Key, float] = {
+        ("followthrough_job_attempts_total", "retried", "diagnostics.echo"): 1,
+        ("followthrough_job_attempts_total", "succeeded", "diagnostics.echo"): 1,
+        ("followthrough_job_attempt_seconds_count", "diagnostics.echo"): 2,
+        ("followthrough_webhook_attempts_total", "refused"): 1,
+        ("followthrough_webhook_attempt_seconds_count",): 1,
+        ("followthrough_webhook_deliveries_total", "failed"): 1,
+    }
+    async with asyncio.timeout(WITHIN_S):
+        while sum((rises := await rises_since(before, stack, *OF_ATTEMPTS)).values()) < sum(wanted.values()):
+            await asyncio.sleep(POLL_S)
+    assert rises == wanted
+
+
+async def counted(stack: RunningStack, *prefixes: str) -> dict[Key, float]:
+    """What the worker counts under names that begin like this, by name and label values."""
     async with httpx.AsyncClient() as http:
         text = (await http.get(stack.metrics["worker"])).text
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name.startswith(("followthrough_order", "followthrough_provider"))
-        and sample.name.endswith(("_total", "_count"))
+        if sample.name.startswith(prefixes) and sample.name.endswith(("_total", "_count"))
     }
+
+
+async def rises_since(before: dict[Key, float], stack: RunningStack, *prefixes: str) -> dict[Key, float]:
+    after = await counted(stack, *prefixes)
+    return {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
 
 
 async def test_an_operator_sees_every_queue_and_who_polls_it(operator: Caller) -> None:

@@ -73,11 +73,11 @@ class Visitor:
         """Send a form of the page that was opened last, with these fields besides its secret, or in its place."""
         return await self.http.post(path, data={"csrf": self.csrf, **(fields or {})}, headers=headers)
 
-    async def sign_in(self, token: str) -> Self:
-        await self.open("/shop/sign-in")
-        answer = await self.send("/shop/sign-in", {"token": token, "next": "/shop"})
+    async def sign_in(self, token: str, area: str = "/shop") -> Self:
+        await self.open(f"{area}/sign-in")
+        answer = await self.send(f"{area}/sign-in", {"token": token, "next": area})
         assert answer.status_code == 303, answer.text
-        assert (await self.open("/shop")).status_code == 200
+        assert (await self.open(area)).status_code == 200
         return self
 
     async def order(self, sku: str, quantity: int = 1, fields: Mapping[str, str] | None = None) -> httpx.Response:

@@ -12,7 +12,8 @@ from tests.acceptance.client import ADA, TEE, Caller
 from tests.acceptance.visitor import token_of
 
 WITHIN_MS = 20_000
-COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Colours = Literal["light", "dark"]
+COLOURS: tuple[Colours, ...] = ("light", "dark")
 GRAVE = {"serious", "critical"}
 # What a policy forbids is told to the page that tried it, too.
 REPORT_VIOLATIONS = """
@@ -121,10 +122,10 @@ class Person:
         width: int = await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return max(0, width)
 
-    async def barriers(self) -> list[str]:
-        """What axe-core finds grave about this page, by day and by night."""
+    async def barriers(self, *colour_schemes: Colours) -> list[str]:
+        """What axe-core finds grave about this page, in these colours, or by day and by night."""
         found = []
-        for colours in COLOURS:
+        for colours in colour_schemes or COLOURS:
             await self.page.emulate_media(color_scheme=colours)
             found += (await Axe().run(self.page)).response["violations"]
         return [

@@ -12,6 +12,7 @@ from contracts.dead_letters import DeadLetterFilter
 from contracts.ids import bulk_workflow_id, new_bulk_id
 from database.bulk import BulkRepository, WantedBulk
 from tests.bulk import dead_endpoints
+from tests.histories import history_of
 from tests.shop import POLL_S, WITHIN_S, Shop
 from workflows.bulk import BulkWorkflow
 
@@ -57,7 +58,7 @@ class ShopBulk:
             await self.handle.result()
 
     async def history(self) -> WorkflowHistory:
-        return await self.handle.fetch_history()
+        return await history_of(self.shop.client, self.handle)
 
 
 async def bulk_of_two_turns(shop: Shop) -> ShopBulk:

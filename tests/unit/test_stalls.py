@@ -100,10 +100,11 @@ def test_a_process_that_was_stopped_did_not_block() -> None:
     assert found == []
 
 
-def test_the_api_watches_its_event_loop() -> None:
+def test_the_api_watches_its_event_loop_and_counts_what_blocks_it() -> None:
     found = logged_by(
         """
-import asyncio, pathlib, time, uvloop
+import asyncio, json, pathlib, time, uvloop
+from prometheus_client import REGISTRY
 from tests.unit.api.conftest import running_app
 
 def blocks(seconds): time.sleep(seconds)
@@ -112,10 +113,16 @@ async def main():
     async with running_app(pathlib.Path("/nowhere"), FOLLOWTHROUGH_EVENT_LOOP_BLOCKED_AFTER_S="0.2"):
         await asyncio.sleep(0.1)
         blocks(1.5)
+        while not REGISTRY.get_sample_value("followthrough_event_loop_blocks_total"):
+            await asyncio.sleep(0.01)
+        print(json.dumps({"event": "counted", "seconds": REGISTRY.get_sample_value(SECONDS)}))
 
+SECONDS = "followthrough_event_loop_blocked_seconds_sum"
 uvloop.run(main())
 """
     )
 
     told = [line for line in found if line["event"] == "the event loop is blocked"]
     assert [(line["process"], "in blocks" in line["stack"]) for line in told] == [("api", True)]
+    [counted] = [line for line in found if line["event"] == "counted"]
+    assert 1 < counted["seconds"] < 10

@@ -9,6 +9,8 @@ CREATE ROLE followthrough_app LOGIN PASSWORD :'app_password';
 CREATE DATABASE followthrough OWNER followthrough;
 REVOKE CONNECT ON DATABASE followthrough FROM PUBLIC;
 GRANT CONNECT ON DATABASE followthrough TO followthrough_app;
+-- Whoever changes the tables may also end the sessions of those who use them.
+GRANT followthrough_app TO followthrough;
 
 -- Temporal's own tool creates its two databases.
 CREATE ROLE temporal LOGIN CREATEDB PASSWORD :'temporal_password';

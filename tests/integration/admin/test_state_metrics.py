@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from api.metrics import pools_shown
 from api.queue_keeping import QueueKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.state_metrics import StateMetrics
@@ -19,8 +20,9 @@ from contracts.attention import AttentionItem, AttentionKind
 from contracts.dead_letters import DeadLetterFilter, DeadLetterKind
 from contracts.orders import OrderStatus
 from database.attention import AttentionRepository
+from database.audit import AuditLog
 from database.dead_letters import DeadLetters
-from database.engine import create_engine
+from database.engine import PoolUse, create_engine, pool_use
 from database.tallies import Tallies
 from tests.shop import Shop
 from workflows.schedules import schedules
@@ -80,7 +82,8 @@ async def letters(engine: AsyncEngine) -> AsyncIterator[None]:
 
 def state_of(engine: AsyncEngine, client: Client) -> StateMetrics:
     declared = schedules(digest_at=time(8), digest_zone="UTC")
-    return StateMetrics(Tallies(engine), DeadLetters(engine), QueueKeeper(client), ScheduleKeeper(client, declared))
+    keeper = ScheduleKeeper(client, declared, AuditLog(engine))
+    return StateMetrics(Tallies(engine), DeadLetters(engine), QueueKeeper(client), keeper)
 
 
 async def read(state: StateMetrics, source: str) -> Mapping[str, Mapping[str, float]]:
@@ -156,6 +159,18 @@ async def test_what_cannot_be_read_is_shown_no_more_and_says_so(shop: Shop) -> N
     assert list(state.collect()) == []
     assert {source: reads(source, "failed") - failed[source] for source in failed} == {"books": 1, "queues": 1}
     await nowhere.dispose()
+
+
+async def test_a_pool_is_shown_as_it_is_used(shop: Shop) -> None:
+    url = shop.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    engine = create_engine(url, connections=2, application_name="counted")
+    assert pool_use(engine) == PoolUse(used=0, limit=2)
+    with pools_shown({"counted": engine}):
+        async with engine.connect():
+            shown = REGISTRY.get_sample_value("followthrough_database_connections_used", {"pool": "counted"})
+            assert shown == pool_use(engine).used == 1
+    assert pool_use(engine).used == 0
+    await engine.dispose()
 
 
 async def test_schedules_are_shown_as_temporal_has_them(shop: Shop) -> None:

@@ -21,6 +21,7 @@ from temporalio.client import ActivityExecutionDescription, Client
 from temporalio.worker import Worker
 
 from stack.home import Home
+from tests import reports
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, new_key
 from tests.chaos.workers import WorkerProcess, Workers
 from tests.jobs import Json, accepted, echo, until
@@ -238,23 +239,23 @@ async def test_computing_jobs_wait_for_a_worker_of_their_queue(
 
 
 async def test_operators_see_what_waits_on_a_queue_that_nobody_polls_and_then_who_polls_it(
-    owner: Caller, workerless: RunningStack, http: httpx.AsyncClient, shop: Shop, workers: Workers
+    workerless: RunningStack, http: httpx.AsyncClient, shop: Shop, workers: Workers
 ) -> None:
-    operator = Caller(http, workerless, "olga", "operator")
+    owner = Caller(http, workerless, "olga", "operator", "reports:write")
     await ready(workers, "orders")
-    waiting = [await accepted(owner, queue="jobs-bulk") for _ in range(3)]
+    waiting = [await reports.accepted(owner) for _ in range(3)]
     await started_all(shop)
 
-    # Temporal counts what waits a moment after it has come.
-    left = await queue_of(operator, "jobs-bulk", until_depth=3)
+    # No other test has a worker for reports. Temporal counts what waits a moment after it has come.
+    left = await queue_of(owner, "reports", until_depth=3)
     assert left["pollers"] == []
     assert left["added_per_s"] > 0
     assert 0 < left["oldest_age_s"] < WITHIN_S
 
-    polling = await ready(workers, JOB_QUEUES)
-    for job in waiting:
-        await until(owner, job, "succeeded")
-    polled = await queue_of(operator, "jobs-bulk", until_depth=0)
+    polling = await ready(workers, "reports")
+    for report in waiting:
+        await reports.until(owner, report, "succeeded")
+    polled = await queue_of(owner, "reports", until_depth=0)
     assert [poller["identity"].partition("@")[0] for poller in polled["pollers"]] == [str(polling.pid)]
     assert polled["pollers"][0]["build_id"]
     assert polled["dispatched_per_s"] > 0

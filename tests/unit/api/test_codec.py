@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from google.protobuf.json_format import MessageToDict
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -15,17 +16,18 @@ from payloads import data_converter
 from tests.unit.api.conftest import Sign, client_of, running_app
 
 KEY = bytes(range(32))
-WEB_UI = "https://temporal.example.com"
+WEB_UI, LOCAL_WEB_UI = "https://temporal.example.com", "http://127.0.0.1:8233"
 ELSEWHERE = "https://temporal.example.com.evil.example"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-namespace"}
 
 
 @pytest.fixture(scope="module")
-async def http(jwks: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def app(jwks: Path) -> AsyncIterator[FastAPI]:
+    """One that encrypts, with two Web UIs: in the open, and on this machine."""
     keys = f"one={base64.b64encode(KEY).decode()}"
-    variables = {"FOLLOWTHROUGH_PAYLOAD_KEYS": keys, "FOLLOWTHROUGH_CODEC_ORIGINS": WEB_UI}
-    async with running_app(jwks, **variables) as app, client_of(app) as client:
-        yield client
+    variables = {"FOLLOWTHROUGH_PAYLOAD_KEYS": keys, "FOLLOWTHROUGH_CODEC_ORIGINS": f"{WEB_UI},{LOCAL_WEB_UI}"}
+    async with running_app(jwks, **variables) as created:
+        yield created
 
 
 def bearer(sign: Sign, scope: str = "operator") -> dict[str, str]:
@@ -115,9 +117,8 @@ async def test_only_the_codec_server_is_shared_with_the_web_ui(http: httpx.Async
     assert cors(await http.options("/v1/orders", headers={"Origin": WEB_UI, **PREFLIGHT})) == []
 
 
-async def test_a_session_counts_when_the_web_ui_asks_and_only_then(jwks: Path, sign: Sign) -> None:
-    variables = {"FOLLOWTHROUGH_CODEC_ORIGINS": "http://127.0.0.1:8233"}
-    async with running_app(jwks, **variables) as app, client_of(app) as browser:
+async def test_a_session_counts_when_the_web_ui_asks_and_only_then(app: FastAPI, sign: Sign) -> None:
+    async with client_of(app) as browser:
         browser.base_url = httpx.URL("http://127.0.0.1:8000")
 
         async def signed_in(scope: str) -> None:
@@ -134,14 +135,14 @@ async def test_a_session_counts_when_the_web_ui_asks_and_only_then(jwks: Path, s
         async def decoded(**headers: str) -> int:
             return (await browser.post("/codec/decode", json={"payloads": []}, headers=headers)).status_code
 
-        assert await decoded(Origin="http://127.0.0.1:8233") == 401, "a visitor's session is no sign-in"
+        assert await decoded(Origin=LOCAL_WEB_UI) == 401, "a visitor's session is no sign-in"
         await signed_in("operator orders:read")
-        assert await decoded(Origin="http://127.0.0.1:8233") == 200
+        assert await decoded(Origin=LOCAL_WEB_UI) == 200
         assert await decoded(Origin="http://localhost:9999") == 401
         assert await decoded() == 401
-        assert await decoded(Origin="http://127.0.0.1:8233", Authorization="Bearer made-up") == 401
+        assert await decoded(Origin=LOCAL_WEB_UI, Authorization="Bearer made-up") == 401
         await signed_in("orders:write")
-        assert await decoded(Origin="http://127.0.0.1:8233") == 403
+        assert await decoded(Origin=LOCAL_WEB_UI) == 403
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ async def test_it_is_alive_but_not_ready(http: httpx.AsyncClient) -> None:
         ("GET", "/v1/reports"),
         ("GET", f"{REPORT}/download"),
         ("GET", "/v1/admin/fraud"),
+        ("GET", "/v1/admin/queues"),
         ("DELETE", "/v1/admin/fraud/limit"),
     ],
 )
