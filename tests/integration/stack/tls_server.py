@@ -105,6 +105,8 @@ async def tls_server(
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        # Closing a transport takes the loop one more turn.
+        await asyncio.sleep(0)
 
 
 class HeaderNotes:
@@ -143,10 +145,12 @@ class HeaderNotes:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, noted: HeaderNotes | None) -> None:
-    with suppress(OSError, ssl.SSLError):
-        while chunk := await reader.read(CHUNK_BYTES):
-            if noted is not None:
-                noted.read(chunk)
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
+    try:
+        with suppress(OSError, ssl.SSLError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                if noted is not None:
+                    noted.read(chunk)
+                writer.write(chunk)
+                await writer.drain()
+    finally:
+        writer.close()
