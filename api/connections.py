@@ -125,7 +125,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(self.read_within_s, self.transport.abort)
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.read_within_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
