@@ -57,7 +57,7 @@ bench: runnable
 screenshots: setup
 	@$(BIN)/python -m tests.browser.screenshots
 
-# Evaluates the alert rules as Prometheus does. The first time it builds promtool: 4 minutes, and 2 GB on the way.
+# Evaluates the alert rules as Prometheus does. The first time it builds promtool: 4 minutes, and 4 GB on the way.
 alerts: runnable
 	@tools/promtool.sh
 	@$(BIN)/pytest -q tests/unit/deploy/test_monitoring.py

@@ -10,13 +10,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from email.utils import parseaddr
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    FilePath,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Zones that change their clocks do so every year, at the same hour.
@@ -57,12 +67,44 @@ class DatabaseSettings(BaseSettings):
 
 
 class TemporalSettings(BaseSettings):
-    """Where the Temporal frontend answers."""
+    """Where the Temporal frontend answers, and how to get in; the names are those that Temporal's own clients know."""
 
-    model_config = SettingsConfigDict(env_prefix="TEMPORAL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TEMPORAL_", extra="ignore", env_ignore_empty=True)
 
     address: str = Field(default="127.0.0.1:7233", description="host:port")
     namespace: str = "followthrough"
+    tls: bool | None = Field(default=None, description="unless told, where one of the following is given")
+    tls_server_ca_cert_path: FilePath | None = Field(default=None, description="instead of the system's authorities")
+    tls_server_name: str | None = Field(default=None, description="in its certificate, if that is not the address")
+    tls_client_cert_path: FilePath | None = Field(default=None, description="for mutual TLS")
+    tls_client_key_path: FilePath | None = None
+    api_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _has_both_or_neither(self) -> Self:
+        if (self.tls_client_cert_path is None) != (self.tls_client_key_path is None):
+            raise ValueError("tls_client_cert_path and tls_client_key_path belong together")
+        return self
+
+    @property
+    def access(self) -> Mapping[str, Any]:
+        """What `temporalio.client.Client.connect` is to be given besides the address."""
+        from temporalio.service import TLSConfig
+
+        files = (self.tls_server_ca_cert_path, self.tls_client_cert_path, self.tls_client_key_path)
+        authority, certificate, key = (path.read_bytes() if path is not None else None for path in files)
+        named = any((*files, self.tls_server_name, self.api_key))
+        config = TLSConfig(
+            server_root_ca_cert=authority,
+            client_cert=certificate,
+            client_private_key=key,
+            domain=self.tls_server_name,
+        )
+        return {
+            "namespace": self.namespace,
+            "tls": config if (named if self.tls is None else self.tls) else False,
+            "api_key": self.api_key.get_secret_value() if self.api_key is not None else None,
+        }
 
 
 class PayloadSettings(BaseSettings):
@@ -122,6 +164,9 @@ class ApiSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     api_metrics_port: int = Field(default=9101, ge=0, le=65_535)
     api_database_connections: PositiveInt = 10
+    api_drain_s: NonNegativeFloat = Field(
+        default=0.0, description="how long a process that is told to stop says so on /readyz before it takes no more"
+    )
     jwks_url: str = Field(description="https://..., or file:///... in development: the keys that sign our tokens")
     jwt_issuer: str = "followthrough"
     jwt_audience: str = "followthrough-api"
@@ -206,6 +251,9 @@ class WorkerSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(default=9102, ge=0, le=65_535)
     worker_database_connections: PositiveInt = 10
+    worker_drain_s: PositiveFloat = Field(
+        default=10.0, description="how long a worker that is told to stop lets its activities finish"
+    )
     provider_calls: ProviderCalls = ProviderCalls.LOCAL_FIRST
     provider_timeout_s: PositiveFloat = Field(default=5.0, description="a provider silent for longer is given up on")
     settling_window_s: PositiveFloat = Field(
@@ -215,6 +263,18 @@ class WorkerSettings(BaseSettings):
     payments_api_key: SecretStr
     carrier_url: str
     carrier_api_key: SecretStr
+
+
+class DeploymentSettings(BaseSettings):
+    """Which version of the workers this is, where several run side by side."""
+
+    model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore", env_ignore_empty=True)
+
+    worker_versioning: bool = Field(default=False, description="Temporal sends each version the workflows that are its")
+    deployment_name: str = Field(default="followthrough", pattern=r"^[\w-]{1,100}$")
+    build_id: str = Field(
+        default_factory=lambda: version("followthrough"), pattern=r"^[\w.-]{1,100}$", description="of this very code"
+    )
 
 
 class JobSettings(BaseSettings):

@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 import uvloop
 from temporalio.client import Client
-from temporalio.common import MetricMeter
+from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -22,7 +22,7 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 from temporalio.service import GrpcCompression
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 import stalls
 from activities.activity_log import ActivityLog
@@ -41,10 +41,9 @@ from hosting.upkeep import host_upkeep
 from hosting.webhooks import host_inbound_events, host_webhooks
 from logs import configure_logging
 from payloads import data_converter
-from settings import EventLoopSettings, PayloadSettings, TemporalSettings, WorkerSettings
+from settings import DeploymentSettings, EventLoopSettings, PayloadSettings, TemporalSettings, WorkerSettings
 
 HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
-GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 INTERCEPTORS = (ActivityLog(), Heartbeats())
 
 # In glibc's malloc.h.
@@ -112,7 +111,7 @@ async def _connect(runtime: Runtime) -> Client:
     temporal = TemporalSettings()
     return await Client.connect(
         temporal.address,
-        namespace=temporal.namespace,
+        **temporal.access,
         data_converter=data_converter(PayloadSettings().keys),
         # Our messages are a few kilobytes: compressing them takes both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
@@ -142,10 +141,11 @@ async def workers(
             await host_upkeep(process, settings),
         ]
         # Of its own, too: rows that hang keep their connections.
+        deployment = DeploymentSettings()
         relay = OutboxRelay(Outbox(process.engine("outbox", RELAY_CONNECTIONS)), handlers(hosted), meter)
         for queue in task_queues(hosted):
             if queue.name in polled:
-                await running.enter_async_context(_polling(client, queue))
+                await running.enter_async_context(_polling(client, queue, settings, deployment))
         process.run(process.watch_pools())
         if queues.ORDERS not in polled:
             yield process.run(_wait_for_ever())
@@ -156,7 +156,23 @@ async def workers(
         yield process.run(relay.run())
 
 
-def _polling(client: Client, queue: TaskQueue) -> Worker:
+def _deployment(settings: DeploymentSettings, queue: str) -> WorkerDeploymentConfig | None:
+    """Which version of the workers this is, and what that means for this queue; None where there are no versions.
+
+    Here and not in the workflows' definitions: the server takes none of them from workers without a version.
+    """
+    if not settings.worker_versioning or queue in queues.UNVERSIONED:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=settings.deployment_name, build_id=settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=(
+            VersioningBehavior.PINNED if queue in queues.PINNED else VersioningBehavior.AUTO_UPGRADE
+        ),
+    )
+
+
+def _polling(client: Client, queue: TaskQueue, settings: WorkerSettings, deployment: DeploymentSettings) -> Worker:
     return Worker(
         client,
         task_queue=queue.name,
@@ -166,7 +182,8 @@ def _polling(client: Client, queue: TaskQueue) -> Worker:
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+        deployment_config=_deployment(deployment, queue.name),
+        graceful_shutdown_timeout=timedelta(seconds=settings.worker_drain_s),
         **{**queue.options, "interceptors": [*INTERCEPTORS, *queue.options.get("interceptors", ())]},
     )
 

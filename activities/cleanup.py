@@ -42,7 +42,7 @@ class CleanupActivities:
 
     @activity.defn
     async def forget_batches(self, at: datetime) -> Cleaned:
-        """Delete batches whose jobs are all deleted."""
+        """Delete batches whose jobs are all long over, together with these."""
         return Cleaned(what="batches of jobs", count=await _all(self.cleanup.forget_batches, at - self.jobs_kept))
 
     @activity.defn

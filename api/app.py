@@ -50,6 +50,7 @@ from api import (
 from api.auth import TokenVerifier
 from api.errors import problem_of
 from api.keys import SigningKeys
+from api.leaving import Leaving
 from api.limits import RateLimiter
 from api.middleware.gate import Gate
 from api.middleware.requests import DOCS_PATH, RequestMiddleware
@@ -101,6 +102,7 @@ def create_app() -> FastAPI:
     """The application, configured by the environment. It starts whether or not Postgres and Temporal do."""
     configure_logging("api")
     settings = ApiSettings()
+    leaving = Leaving(settings.api_drain_s)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -108,7 +110,8 @@ def create_app() -> FastAPI:
             async with open_services(settings) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
-                with stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked):
+                blocked = stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked)
+                with blocked, leaving.heeded():
                     yield
 
     app = FastAPI(
@@ -116,7 +119,7 @@ def create_app() -> FastAPI:
     )
     verifier = TokenVerifier(SigningKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     sessions = Sessions(SessionSettings().session_secret.get_secret_value())
-    app.state.verifier, app.state.sessions = verifier, sessions
+    app.state.verifier, app.state.sessions, app.state.leaving = verifier, sessions, leaving
     limiter = RateLimiter(per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst)
     sign_ups = RateLimiter(per_second=settings.sign_ups_per_minute / 60, burst=settings.sign_ups_per_minute)
     # The last one added is the outermost.
@@ -129,7 +132,7 @@ def create_app() -> FastAPI:
         web_ui_origins=settings.web_ui_origins,
     )
     app.add_middleware(WebUiAccess, origins=settings.web_ui_origins)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, leaving=leaving)
     # These two have handlers of FastAPI's own; all else that is raised reaches RequestMiddleware.
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)

@@ -37,7 +37,7 @@ class Connection:
     def __init__(self, abort: Callable[[], None] = lambda: None) -> None:
         self.abort = abort
         self._leave: Callable[[], None] | None = None
-        self._is_leaving = False
+        self.is_leaving = False
 
     @classmethod
     def of(cls, scope: Scope) -> Self:
@@ -47,7 +47,7 @@ class Connection:
     @contextmanager
     def leaving(self, leave: Callable[[], None]) -> Iterator[None]:
         """Have `leave` called when the server shuts down while this is open, or when it does so already."""
-        if self._is_leaving:
+        if self.is_leaving:
             leave()
         self._leave = leave
         try:
@@ -56,7 +56,7 @@ class Connection:
             self._leave = None
 
     def leave(self) -> None:
-        self._is_leaving = True
+        self.is_leaving = True
         if self._leave is not None:
             self._leave()
 

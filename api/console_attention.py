@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.attention_feed import AttentionFeed, FollowingAttention, NeedsAttention
 from api.attention_reading import needs_attention
 from api.auth import Scope
-from api.console_deeds import ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question, Wording
+from api.console_deeds import ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question
 from api.console_ids import page_of
 from api.console_page import page, rendered
 from api.dead_letter_bodies import Sought
@@ -50,15 +50,7 @@ async def show_attention(
     wanted = DeadLetterFilter(kind=kind, reason=reason)
     found = await needs_attention(letters, attention, wanted, letters_after=letters_after, items_after=items_after)
     is_live = kind is None and reason is None and letters_after is None and items_after is None
-    return page(
-        "attention.html",
-        session,
-        found=found,
-        kind=kind,
-        reason=reason,
-        kinds_of_letters=DeadLetterKind,
-        is_live=is_live,
-    )
+    return page("attention.html", session, found=found, kind=kind, reason=reason, is_live=is_live)
 
 
 @router.get("/attention/events")
@@ -117,10 +109,8 @@ class AttentionResponse(EventStream[FollowingAttention]):
 
 def _question(letter_id: str, deed: LetterDeed) -> Question:
     """Raises NotFound for what is the id of nothing that can be dealt with here; orders have deeds of their own."""
-    wordings: dict[LetterDeed, Wording] | None = None
-    for is_one, words in ((is_job_id, JOB_DEEDS), (is_mail_id, MAIL_DEEDS), (is_endpoint_id, ENDPOINT_DEEDS)):
-        if is_one(letter_id):
-            wordings = dict(words)
+    kinds = ((is_job_id, JOB_DEEDS), (is_mail_id, MAIL_DEEDS), (is_endpoint_id, ENDPOINT_DEEDS))
+    wordings = next((wordings for is_one, wordings in kinds if is_one(letter_id)), None)
     if wordings is None:
         raise NotFound
     action = f"{CONSOLE}/dead-letters/{letter_id}/{deed}"

@@ -14,7 +14,7 @@ from api.console_deeds import CANCEL_BULK, MAX_NOTE, Question, note_in
 from api.console_page import page
 from api.dead_letter_bodies import FilterBody, Sought
 from api.dependencies import KEY, Acting, BulkIdInPath, Bulks, Letters
-from api.errors import CountDiffers, IdempotencyKeyReused, Problem
+from api.errors import CountDiffers, IdempotencyKeyReused, InvalidRequest, Problem
 from api.page_routing import Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE, Session
@@ -23,6 +23,8 @@ from contracts.bulk import MAX_ITEMS, BulkAction
 from contracts.dead_letters import DeadLetterKind
 
 SHOWN = 25
+# Longer numbers are not worth reading.
+MAX_DIGITS = 9
 PATH = f"{CONSOLE}/bulk"
 
 router = APIRouter(prefix=PATH, route_class=PageRoute, include_in_schema=False)
@@ -44,14 +46,11 @@ async def ask_about_all(
 @requires_session(Scope.OPERATOR)
 async def retry_all(session: SignedIn, bulks: Bulks, acting: Acting, form: Form) -> Response:
     """Have those retried that the preview showed, or say that there are more or fewer by now."""
-    wanted = FilterBody.model_validate({name: form[name] for name in ("kind", "reason") if form.get(name)})
-    key, expected = form.get("key", ""), form.get("expected", "")
     note, wrong = note_in(form)
-    if wrong is not None or not KEY.fullmatch(key) or not expected.isdecimal():
+    body, key = _asked_for(form, note), form["key"]
+    wanted = body.filter
+    if wrong is not None:
         return await _preview(session, bulks, wanted, key=key, typed=form, error=wrong, status=422)
-    body = BulkBody.model_validate(
-        {"action": BulkAction.RETRY, "filter": wanted, "expected": int(expected), "note": note}
-    )
     try:
         bulk, _ = await bulks.accept(key, body, acting.because(note))
     except (CountDiffers, IdempotencyKeyReused) as refusal:
@@ -83,6 +82,20 @@ async def cancel_bulk(session: SignedIn, bulk_id: BulkIdInPath, acting: Acting, 
         await bulks.cancel(bulk_id, act)
 
     return await _question(bulk_id).settle(session, form, acting, do)
+
+
+def _asked_for(form: Mapping[str, str], note: str) -> BulkBody:
+    """What the preview's form says. Raises InvalidRequest for what no preview of ours has sent."""
+    wanted = {name: form[name] for name in ("kind", "reason") if form.get(name)}
+    expected = form.get("expected", "")
+    try:
+        if not KEY.fullmatch(form.get("key", "")) or len(expected) > MAX_DIGITS:
+            raise ValueError
+        return BulkBody.model_validate(
+            {"action": BulkAction.RETRY, "filter": wanted, "expected": int(expected), "note": note}
+        )
+    except ValueError:
+        raise InvalidRequest("Open the preview again, and confirm it there.") from None
 
 
 async def _preview(

@@ -7,16 +7,17 @@ from starlette.responses import Response
 
 from api.auth import Scope
 from api.console_deeds import ORDER_DEEDS, OrderDeed, Question
-from api.console_order import TemporalLinks, deeds_for, what_is_left, why_parked
 from api.console_page import page, rendered
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.dependencies import Acting, Caller, Commands, Feed, Letters, OrderIdInPath, Reader, UiLinks
 from api.order_reading import OrderReader
 from api.order_resource import OrderResource
+from api.order_standing import deeds_for, what_is_left, why_parked
 from api.page_routing import Form, PageRoute, SignedIn
 from api.routing import requires_session
 from api.sessions import CONSOLE
 from api.shop_stream import OrderPageResponse
+from api.temporal_links import TemporalLinks
 from contracts.audit import Act
 from contracts.orders import FINAL_STATUSES, Order, OrderStatus, TimelineEntry
 from database.orders import OrderFilter

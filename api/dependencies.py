@@ -12,7 +12,6 @@ from api.attention_feed import AttentionFeed
 from api.auth import Principal
 from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
-from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, NotFound
 from api.inbound_receiving import InboundReceiver
@@ -30,6 +29,7 @@ from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.services import Services
+from api.temporal_links import TemporalLinks
 from api.webhook_keeping import WebhookKeeper
 from contracts.audit import Act
 from contracts.ids import (

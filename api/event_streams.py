@@ -4,6 +4,7 @@ Whoever reads too slowly is dropped, and may come back for the rest: what happen
 """
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +20,7 @@ from api.connections import Connection
 HEARTBEAT_EVERY_S = 15.0
 # How long a client may take none of what is sent to it. Until it blocks, its connection's buffers hold whole timelines.
 READ_WITHIN_S = 10.0
+COME_BACK_AFTER_MS = (500, 3_000)
 
 log = structlog.get_logger()
 
@@ -84,6 +86,11 @@ class Watchdog:
         self.end()
 
 
+def _come_back() -> bytes:
+    """Has a client whose server stops connect again soon, and not all of them in the same moment (HTML, 9.2.6)."""
+    return f"retry: {random.randint(*COME_BACK_AFTER_MS)}\n\n".encode()  # noqa: S311  # no secret
+
+
 class EventStream(EventSourceResponse, Generic[Held]):
     """Each of a place's news as the event that `render` makes of it, and a comment every 15 s without.
 
@@ -103,7 +110,8 @@ class EventStream(EventSourceResponse, Generic[Held]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Here and not in the generator, which nobody closes at once when the client has gone.
         with self._follow as self._place:
-            watchdog = Watchdog(self._place, Connection.of(scope), self._dropped)
+            self._connection = Connection.of(scope)
+            watchdog = Watchdog(self._place, self._connection, self._dropped)
 
             async def bounded_send(message: Message) -> None:
                 with watchdog.sending():
@@ -120,6 +128,8 @@ class EventStream(EventSourceResponse, Generic[Held]):
             except TimeoutError:
                 yield KEEPALIVE_COMMENT
             except StopAsyncIteration:
+                if self._connection.is_leaving:
+                    yield _come_back()
                 return
             else:
                 yield self._render(news)

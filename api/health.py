@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dependencies import Ready
@@ -43,8 +44,11 @@ async def is_alive() -> Response:
 
 @router.get("/readyz", response_model=ReadinessReport, responses=NOT_READY)
 @open_to_all()
-async def is_ready(readiness: Ready) -> Response:
-    """Say whether orders can be taken and worked on: Postgres, Temporal, and a worker that asks for orders."""
-    checks = await readiness.checks()
+async def is_ready(readiness: Ready, request: Request) -> Response:
+    """Say whether orders can be taken and worked on: Postgres, Temporal, and a worker that asks for orders.
+
+    A process that is about to stop is not ready either, whatever it still answers.
+    """
+    checks = {"api": "is stopping"} if request.app.state.leaving.is_told else await readiness.checks()
     ready = all(found == OK for found in checks.values())
     return answer(ReadinessReport(status=OK if ready else "unavailable", checks=checks), 200 if ready else 503)

@@ -1,6 +1,6 @@
 """What the API counts; Prometheus reads it on a port of its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
@@ -59,6 +59,10 @@ class _Pools(Collector):
 
     def __init__(self, engines: Mapping[str, AsyncEngine]) -> None:
         self._engines = engines
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing beforehand, or a second application in this process could not show its own."""
+        return ()
 
     def collect(self) -> Iterator[Metric]:
         used = GaugeMetricFamily(

@@ -14,7 +14,6 @@ from api.attention_feed import AttentionFeed, NeedsAttention
 from api.attention_reading import needs_attention
 from api.bulk_keeping import BulkKeeper
 from api.catalogue_cache import CatalogueCache
-from api.console_order import TemporalLinks
 from api.dead_letter_keeping import DeadLetterKeeper
 from api.inbound_receiving import InboundReceiver
 from api.job_batch_keeping import BatchKeeper
@@ -32,6 +31,7 @@ from api.report_downloads import ReportDownloads
 from api.report_keeping import ReportKeeper
 from api.schedule_keeping import ScheduleKeeper
 from api.state_metrics import StateMetrics, shown
+from api.temporal_links import TemporalLinks
 from api.webhook_keeping import WebhookKeeper
 from contracts.orders import OrderRules
 from database.accounts import AccountRepository
@@ -136,7 +136,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     temporal = TemporalSettings()
     client = await Client.connect(
         temporal.address,
-        namespace=temporal.namespace,
+        **temporal.access,
         data_converter=data_converter(PayloadSettings().keys),
         retry_config=TEMPORAL_RETRIES,
         # An order is a few kilobytes: compressing them would take both ends longer than sending them.

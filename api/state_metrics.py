@@ -68,6 +68,10 @@ class StateMetrics(Collector):
             for outcome in ("succeeded", "failed"):
                 READS.labels(source.name, outcome)
 
+    def describe(self) -> tuple[Metric, ...]:
+        """Nothing: what it will show is not known yet."""
+        return ()
+
     def collect(self) -> Iterator[Metric]:
         for metrics in list(self._found.values()):
             yield from metrics

@@ -29,9 +29,9 @@ async def outcome_of(description: ActivityExecutionDescription) -> JobOutcome | 
         return None
     if status is JobStatus.SUCCEEDED:
         return JobOutcome(status=status, result=json.dumps(await description.result()))
-    # A job that is told to stop is not tried again: when it loses its worker then, Temporal says that it timed out.
-    was_told_to_stop = status is JobStatus.TIMED_OUT and description.canceled_reason is not None
-    if status is JobStatus.CANCELLED or was_told_to_stop:
+    # A job that is told to stop is not tried again: when it fails or loses its worker then, Temporal says so. Of its
+    # last failure our books have heard before.
+    if status is JobStatus.CANCELLED or description.canceled_reason is not None:
         return JobOutcome(status=JobStatus.CANCELLED)
     failure = await description.outcome_failure()
     return JobOutcome(status=status, error=error_of(failure) if failure is not None else None)

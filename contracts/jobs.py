@@ -117,7 +117,7 @@ class JobSummary(BaseModel, frozen=True):
     """A job as our books have it, without what may be large.
 
     `attempt` counts the attempts that began, and `last_error` is that of the last one that failed. Temporal counts from
-    1 again after each of an operator's `restarts`, when `earlier_attempts` had begun.
+    1 again after each of its `restarts`, when `earlier_attempts` had begun: an operator's, or one for a later time.
     """
 
     id: str

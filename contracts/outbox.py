@@ -23,6 +23,7 @@ class OutboxKind(StrEnum):
     JOB_CANCELLED = "job_cancelled"
     JOB_RESCHEDULED = "job_rescheduled"
     JOB_RETRIED = "job_retried"
+    JOB_PUT_OFF = "job_put_off"
     BATCH_ACCEPTED = "batch_accepted"
     BULK_ACCEPTED = "bulk_accepted"
     MAIL_RETRIED = "mail_retried"

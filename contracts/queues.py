@@ -18,4 +18,8 @@ REPORTS = "reports"
 CPU = "cpu"
 # The processes of batches, whose jobs go where jobs go, and of what operators do in bulk.
 BATCHES = "batches"
+# Where workers have versions, workflows of these end on the version that began them; others move with the versions.
+PINNED = frozenset((ORDERS,))
+# Jobs are no part of a workflow, and belong to no version of the workers: any of them takes them.
+UNVERSIONED = frozenset((*FOR_JOBS, REPORTS, CPU))
 ALL = (ORDERS, PAYMENTS, CARRIER, ACCOUNTS, MAIL, WEBHOOKS, SHIPMENTS, SCHEDULES, BATCHES, *FOR_JOBS, REPORTS, CPU)

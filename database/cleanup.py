@@ -13,25 +13,39 @@ from contracts.ids import first_id_at
 
 BATCH = 1_000
 LOOKED_THROUGH = 10_000
+# Up to ten thousand jobs each.
+JOB_BATCHES_AT_ONCE = 1
 
-# Ids are made of the time: the primary key finds what is old. What is still live of that is little.
+# Ids are made of the time: the primary key finds what is old. What is still live of that is little. Those of a batch go
+# with it.
 _JOBS = text("""
     WITH over AS (
         SELECT id FROM followthrough.jobs WHERE id > :behind AND id < :first_kept AND finished_at < :before
+            AND batch_id IS NULL
             AND NOT EXISTS (SELECT FROM followthrough.reports WHERE job_id = jobs.id)
         ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
     ), keys AS (
         DELETE FROM followthrough.job_keys USING over WHERE job_keys.job_id = over.id
+    ), letters AS (
+        DELETE FROM followthrough.discarded_letters AS letters USING over WHERE letters.id = over.id
     )
     DELETE FROM followthrough.jobs USING over WHERE jobs.id = over.id RETURNING jobs.id AS position
 """)
 _BATCHES = text("""
-    WITH empty AS (
+    WITH over AS (
         SELECT id FROM followthrough.job_batches WHERE id > :behind AND id < :first_kept AND created_at < :before
-            AND NOT EXISTS (SELECT FROM followthrough.jobs WHERE batch_id = job_batches.id)
+            AND NOT EXISTS (
+                SELECT FROM followthrough.jobs
+                WHERE batch_id = job_batches.id AND (finished_at IS NULL OR finished_at >= :before)
+            )
         ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM followthrough.jobs USING over WHERE jobs.batch_id = over.id AND finished_at < :before
+        RETURNING jobs.id
+    ), letters AS (
+        DELETE FROM followthrough.discarded_letters AS letters USING gone WHERE letters.id = gone.id
     )
-    DELETE FROM followthrough.job_batches AS batches USING empty WHERE batches.id = empty.id
+    DELETE FROM followthrough.job_batches AS batches USING over WHERE batches.id = over.id
     RETURNING batches.id AS position
 """)
 _DELIVERIES = text("""
@@ -113,13 +127,15 @@ class CleanupRepository:
     async def forget_jobs(self, before: datetime, behind: Any = None) -> Batch:
         """Jobs that finished before then, with the keys that they answer to: such a key asks for a new job again.
 
-        That of a report stays as long as the report, which says how it went.
+        Not those of batches. That of a report stays as long as the report, which says how it went.
         """
         return await self._batch(_JOBS, before, behind or "", first_kept=first_id_at("job", before))
 
     async def forget_batches(self, before: datetime, behind: Any = None) -> Batch:
-        """Batches that were asked for before then and have no job any more; their keys go with them."""
-        return await self._batch(_BATCHES, before, behind or "", first_kept=first_id_at("bat", before))
+        """Batches whose jobs all finished before then, together with these and with their keys."""
+        return await self._batch(
+            _BATCHES, before, behind or "", at_once=JOB_BATCHES_AT_ONCE, first_kept=first_id_at("bat", before)
+        )
 
     async def forget_deliveries(self, before: datetime, behind: Any = None) -> Batch:
         """Webhook deliveries that were made, or given up, before then."""
@@ -161,9 +177,11 @@ class CleanupRepository:
         ]
         return items, (last.order_id, last.sku, last.warehouse)
 
-    async def _batch(self, statement: TextClause, before: datetime, behind: Any, **more: Any) -> Batch:
+    async def _batch(
+        self, statement: TextClause, before: datetime, behind: Any, at_once: int = BATCH, **more: Any
+    ) -> Batch:
         async with self._engine.begin() as connection:
             positions = (
-                await connection.scalars(statement, {"before": before, "behind": behind, "batch": BATCH, **more})
+                await connection.scalars(statement, {"before": before, "behind": behind, "batch": at_once, **more})
             ).all()
-        return Batch(len(positions), max(positions) if len(positions) == BATCH else None)
+        return Batch(len(positions), max(positions) if len(positions) == at_once else None)

@@ -140,6 +140,9 @@ class Swept:
     skipped: Mapping[str, ErrorCode] = field(default_factory=dict)
 
 
+# What a sweep skips it goes on behind, but not for longer than its caller waits.
+SKIPPED_AT_MOST = 200
+
 Treatment = Callable[[AsyncConnection, DeadLetter, Act], Coroutine[Any, Any, None]]
 
 
@@ -209,20 +212,28 @@ class DeadLetters:
         expected: int | None,
         limit: int,
     ) -> Swept:
-        oldest = oldest_first(wanted, _letters.c.id, _letters.c.kind)
+        # The oldest, but what nothing of its kind can be done to behind all that something can.
+        place = (_letters.c.kind.not_in(list(treatments)), _letters.c.since, _letters.c.id)
+        in_turn = _fitting(select(_letters.c.kind, *place), wanted).order_by(*place)
         done: list[str] = []
         skipped: dict[str, ErrorCode] = {}
         async with self._engine.begin() as connection:
             matching = await expect(connection, wanted, expected)
-            for row in (await connection.execute(oldest.limit(limit))).all():
-                try:
-                    async with connection.begin_nested():
-                        await _treat(connection, row.id, DeadLetterKind(row.kind), act, treatments)
-                    done.append(row.id)
-                except LetterNotFound:
-                    skipped[row.id] = ErrorCode.NOT_FOUND
-                except Refused as refused:
-                    skipped[row.id] = refused.code
+            page = in_turn
+            while len(done) < limit and len(skipped) < SKIPPED_AT_MOST:
+                rows = (await connection.execute(page.limit(limit - len(done)))).all()
+                if not rows:
+                    break
+                for row in rows:
+                    try:
+                        async with connection.begin_nested():
+                            await _treat(connection, row.id, DeadLetterKind(row.kind), act, treatments)
+                        done.append(row.id)
+                    except LetterNotFound:
+                        skipped[row.id] = ErrorCode.NOT_FOUND
+                    except Refused as refused:
+                        skipped[row.id] = refused.code
+                page = in_turn.where(tuple_(*place) > tuple_(*rows[-1][1:]))
         return Swept(matching, done, skipped)
 
 

@@ -118,7 +118,7 @@ class BatchRepository:
         ended = [row.last for row in groups]
         return BatchProgress(
             counts=counts,
-            finished_at=max(ended) if all(status.is_final for status in counts) else None,
+            finished_at=max(ended) if ended and all(status.is_final for status in counts) else None,
             failed=tuple(
                 FailedItem(id=row.id, item=row.batch_item, status=row.status, error=row.last_error) for row in rows
             ),
@@ -145,6 +145,14 @@ class BatchRepository:
                 ended = sum(row.finished_at is not None for row in changed)
                 after = {"jobs_cancelled": ended, "jobs_told": len(changed) - ended}
                 await record(connection, act, AuditAction.BATCH_CANCEL, batch_id, after=after)
+
+    async def holding_back(self) -> Sequence[str]:
+        """The batches with jobs held back, but those whose process the outbox has yet to start."""
+        holds = select(jobs.c.id).where(jobs.c.batch_id == job_batches.c.id, _LIVE, jobs.c.held).exists()
+        unstarted = select(outbox.c.id).where(outbox.c.aggregate == "batch/" + job_batches.c.id).exists()
+        query = select(job_batches.c.id).where(job_batches.c.cancel_requested_at.is_(None), holds, ~unstarted)
+        async with self._engine.connect() as connection:
+            return (await connection.scalars(query.order_by(job_batches.c.id))).all()
 
     async def release(self, batch_id: str, window: int) -> BatchTurn:
         """Let go as many jobs as there is room for, so that `window` of them have not ended."""

@@ -3,17 +3,27 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jobs import Job, JobError, JobOutcome, JobProgress, JobStatus
+from contracts.outbox import OutboxKind
 from database.job_events import told
 from database.jobs import COLUMNS, JobRepository, NewJob, job_of
+from database.outbox import put
 from database.tables import jobs, outbox
 
 # A job can end without its worker while it runs, and while it seems not to: when its worker is lost between the
 # beginning of an attempt and our hearing of it. What waits can but be terminated by hand.
 _check_every_s = case((jobs.c.status == JobStatus.RUNNING, 5), (jobs.c.status == JobStatus.RETRYING, 15), else_=600)
+
+
+# Delays are counted by other clocks than that of Postgres.
+EARLY_BY_S = 1.0
+_is_early = and_(
+    jobs.c.status == JobStatus.SCHEDULED,
+    jobs.c.run_at > func.now() + func.make_interval(0, 0, 0, 0, 0, 0, EARLY_BY_S),
+)
 
 
 class JobRuns:
@@ -22,6 +32,7 @@ class JobRuns:
     def __init__(self, engine: AsyncEngine) -> None:
         # Single statements need no transaction around them.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactions = engine
         self._jobs = JobRepository(engine)
 
     async def find(self, job_id: str) -> Job | None:
@@ -31,23 +42,49 @@ class JobRuns:
         """Accept a job that follows another one, unless it was accepted before."""
         await self._jobs.enqueue(job)
 
-    async def begin(self, job_id: str, attempt: int) -> Job | None:
-        """Begin an attempt, and return the job as it then is; None when there is no such job.
+    async def begin(self, job_id: str, attempt: int, run_id: str | None = None) -> Job | None:
+        """Begin an attempt of an activity's run, and return the job as it then is; None when there is no such job.
 
         `attempt` is Temporal's number, the job's own one goes on where that of an earlier start ended. It has not begun
-        when the job is over, is to be cancelled, or is in a later attempt already.
+        when the job is over, is to be cancelled, or is in a later attempt already. Nor has it when the job is
+        `scheduled` for later, which Temporal had not heard of in time: the outbox has it started anew then.
         """
         number = jobs.c.earlier_attempts + attempt
-        begun = await self._change(
-            job_id,
-            jobs.c.attempt <= number,
-            jobs.c.cancel_requested_at.is_(None),
-            status=JobStatus.RUNNING,
-            attempt=number,
-            started_at=func.coalesce(jobs.c.started_at, func.now()),
-            checked_at=func.now(),
+        while True:
+            begun = await self._change(
+                job_id,
+                jobs.c.attempt <= number,
+                jobs.c.cancel_requested_at.is_(None),
+                ~_is_early,
+                status=JobStatus.RUNNING,
+                attempt=number,
+                started_at=func.coalesce(jobs.c.started_at, func.now()),
+                checked_at=func.now(),
+            )
+            job = begun or await self._put_off(job_id, run_id) or await self.find(job_id)
+            if job is None or job.status is not JobStatus.QUEUED:
+                return job
+            # It was rescheduled once more meanwhile, and is due.
+
+    async def _put_off(self, job_id: str, run_id: str | None) -> Job | None:
+        """Have a job that an activity's run began too early started anew, once that has ended; None when it was not."""
+        early = select(*COLUMNS).where(jobs.c.id == job_id, _is_early).with_for_update()
+        told_of = select(outbox.c.id).where(
+            outbox.c.aggregate == f"job/{job_id}",
+            outbox.c.kind == OutboxKind.JOB_PUT_OFF,
+            outbox.c.payload["run_id"].astext == run_id,
         )
-        return begun or await self.find(job_id)
+        async with self._transactions.begin() as connection:
+            job = (await connection.execute(early)).one_or_none()
+            if job is None:
+                return None
+            # The attempt before this one may have been lost right here.
+            if await connection.scalar(told_of) is None:
+                restart = update(jobs).where(jobs.c.id == job_id).values(restarts=jobs.c.restarts + 1)
+                await connection.execute(restart)
+                payload = {"job_id": job_id, "run_id": run_id}
+                await put(connection, aggregate=f"job/{job_id}", kind=OutboxKind.JOB_PUT_OFF, payload=payload)
+        return job_of(job)
 
     async def will_retry(self, job_id: str, attempt: int, error: JobError) -> None:
         """Note why this attempt failed; there will be another one."""

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from activities.jobs.batch_settling import BatchSettler
 from activities.jobs.batch_starts import BatchStarts
 from activities.jobs.batches import BatchActivities
 from activities.jobs.catalogue import CatalogueJobs, Merchandiser
@@ -50,7 +51,8 @@ def host_jobs(process: Process) -> Hosted:
     threads = process.running.enter_context(ThreadPoolExecutor(settings.at_once * len(queues_of())))
     runs = JobRuns(engine)
     at_once = {queues.REPORTS: REPORTS_AT_ONCE, queues.CPU: settings.processes_at_once}
-    batches = BatchActivities(BatchRepository(engine))
+    batch_repository = BatchRepository(engine)
+    batches = BatchActivities(batch_repository)
     return Hosted(
         task_queues=[
             *(
@@ -78,7 +80,7 @@ def host_jobs(process: Process) -> Hosted:
             TaskQueue(queues.SCHEDULES, activities=[ReportExpiry(reports, store).forget_reports]),
         ],
         handlers={**JobStarts(process.client, runs).handlers, **BatchStarts(process.client).handlers},
-        beside=[JobSettler(process.client, runs).run],
+        beside=[JobSettler(process.client, runs).run, BatchSettler(process.client, batch_repository).run],
     )
 
 

@@ -5,17 +5,15 @@ import os
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stack import deploy_cli
+from stack.cli_options import DEFAULT_HOME, HomeOption, JsonOption
 from stack.errors import StackError
 from stack.home import Home
 
-HomeOption = Annotated[Path, typer.Option("--home", help="The folder of the stack's data, logs and state.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_HOME = Path(".followthrough")
 DEFAULT_TTL = "12h"
 TTL_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -25,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(deploy_cli.app, name="deploy")
 
 
 class Part(StrEnum):
@@ -139,6 +138,9 @@ def worker(
 def migrate(
     home: HomeOption = DEFAULT_HOME,
     sample_goods: Annotated[bool, typer.Option(help="Put sample goods into an empty catalogue.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail and say what is missing, if anything is.")
+    ] = False,
 ) -> None:
     """Bring the database's tables, and Temporal's namespace, search attributes and schedules, up to date.
 
@@ -146,7 +148,10 @@ def migrate(
     """
     from stack import run
 
-    run.migrate(Home(home), sample_goods=sample_goods)
+    if check:
+        run.check_migrated(Home(home))
+    else:
+        run.migrate(Home(home), sample_goods=sample_goods)
 
 
 @app.command()

@@ -16,6 +16,15 @@ API_HOST = "FOLLOWTHROUGH_API_HOST"
 TEMPORAL_UI_URL = "FOLLOWTHROUGH_TEMPORAL_UI_URL"
 PAYMENTS_URL = "FOLLOWTHROUGH_PAYMENTS_URL"
 CARRIER_URL = "FOLLOWTHROUGH_CARRIER_URL"
+# How to get into the Temporal of that address.
+TEMPORAL_ACCESS = (
+    "TEMPORAL_TLS",
+    "TEMPORAL_TLS_SERVER_CA_CERT_PATH",
+    "TEMPORAL_TLS_SERVER_NAME",
+    "TEMPORAL_TLS_CLIENT_CERT_PATH",
+    "TEMPORAL_TLS_CLIENT_KEY_PATH",
+    "TEMPORAL_API_KEY",
+)
 SMTP_HOST = "FOLLOWTHROUGH_SMTP_HOST"
 SMTP_PORT = "FOLLOWTHROUGH_SMTP_PORT"
 SMTP_SECURITY = "FOLLOWTHROUGH_SMTP_SECURITY"
@@ -69,6 +78,9 @@ def _completed(environment: Mapping[str, str], home: Home, state: State) -> dict
     if SMTP_HOST in environment:
         # What is true of the sandbox says nothing about that host.
         stack = {name: value for name, value in stack.items() if name not in (SMTP_PORT, SMTP_SECURITY, DIGEST_TO)}
+    if TEMPORAL_ADDRESS not in environment and "temporal" not in state.absent:
+        # What the caller uses another Temporal with says nothing about the stack's own. Settings take no empty values.
+        environment = {**environment, **dict.fromkeys(environment.keys() & TEMPORAL_ACCESS, "")}
     return {**stack, **environment}
 
 

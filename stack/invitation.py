@@ -20,6 +20,7 @@ def invitation(home: Home, state: State) -> str:
     places = {
         "API docs": state.api_url and f"{state.api_url}/docs",
         "shop": state.api_url and f"{state.api_url}/shop",
+        "console": state.api_url and f"{state.api_url}/console",
         "Web UI": state.temporal_ui_url,
         "sandbox": state.sandbox_url,
         "inbox": state.sandbox_url and f"{state.sandbox_url}/inbox",

@@ -1,7 +1,8 @@
 """What has to be there before work is accepted: our tables, and Temporal's namespace, attributes and schedules."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
     DescribeTaskQueueRequest,
     ListWorkflowExecutionsRequest,
     RegisterNamespaceRequest,
@@ -24,7 +26,7 @@ from contracts.queues import ORDERS
 from payloads import data_converter
 from settings import DatabaseSettings, PayloadSettings, ScheduleSettings, TemporalSettings
 from stack.errors import StackError
-from stack.schedules import keep_schedules
+from stack.schedules import keep_schedules, unlike
 from workflows.schedules import DeclaredSchedule, schedules
 
 Result = TypeVar("Result")
@@ -37,6 +39,7 @@ SEARCH_ATTRIBUTES = {
 }
 CALL_TIMEOUT = timedelta(seconds=5)
 PATIENCE_S = 60.0
+CHECK_PATIENCE_S = 10.0
 RETRY_EVERY_S = 0.1
 # What Temporal says while it starts, and while a new namespace has not reached all of its parts.
 PASSING = {
@@ -54,26 +57,44 @@ def migrate() -> list[str]:
 
     Returns what was done about the schedules, in words.
     """
-    settings, planned = DatabaseSettings(), ScheduleSettings()
+    with _database_trouble("migrated"):
+        try:
+            database.migrate.upgrade(DatabaseSettings().database_url.get_secret_value())
+        except database.migrate.TablesInUse as error:
+            raise StackError(
+                f"the database cannot be migrated while its tables are in use: {error}",
+                remedy="wait for that transaction to end, or end it; then run this again",
+            ) from error
+    return asyncio.run(_with_temporal(_prepare, PATIENCE_S))
+
+
+def missing() -> list[str]:
+    """What `migrate` would do, in words; nothing when all is as it should be. Changes nothing, and waits for nobody."""
+    with _database_trouble("looked at"):
+        revisions = database.migrate.missing(DatabaseSettings().database_url.get_secret_value())
+    found = [f"the tables lack revision {', '.join(revisions)}"] if revisions else []
+    return found + asyncio.run(_with_temporal(_missing, CHECK_PATIENCE_S))
+
+
+@contextlib.contextmanager
+def _database_trouble(done: str) -> Iterator[None]:
     try:
-        database.migrate.upgrade(settings.database_url.get_secret_value())
+        yield
     except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
         raise StackError(
-            f"the database cannot be migrated: {error}",
+            f"the database cannot be {done}: {error}",
             remedy="check that it runs, that DATABASE_URL is right, and that its role may create tables there",
         ) from error
+
+
+async def _with_temporal(
+    act: Callable[[Client, Sequence[DeclaredSchedule]], Awaitable[list[str]]], patience_s: float
+) -> list[str]:
+    settings, planned = TemporalSettings(), ScheduleSettings()
     declared = schedules(digest_at=planned.digest_time, digest_zone=planned.digest_zone)
-    return asyncio.run(_prepare_temporal(TemporalSettings(), declared))
-
-
-async def _prepare_temporal(settings: TemporalSettings, declared: Sequence[DeclaredSchedule]) -> list[str]:
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            client = await _connect(settings)
-            await _register_namespace(client)
-            await _until_done(_add_search_attributes, client)
-            await _until_done(_use, client)
-            return await _until_done(partial(keep_schedules, declared=declared), client)
+        async with asyncio.timeout(patience_s):
+            return await act(await _connect(settings), declared)
     except RPCError as error:
         raise StackError(
             f"Temporal at {settings.address} refuses: {error.message}",
@@ -81,9 +102,52 @@ async def _prepare_temporal(settings: TemporalSettings, declared: Sequence[Decla
         ) from error
     except TimeoutError as error:
         raise StackError(
-            f"Temporal at {settings.address} did not become usable within {PATIENCE_S:.0f} s",
+            f"Temporal at {settings.address} did not become usable within {patience_s:.0f} s",
             remedy="check that it runs and that TEMPORAL_ADDRESS is right",
         ) from error
+
+
+async def _prepare(client: Client, declared: Sequence[DeclaredSchedule]) -> list[str]:
+    # Where both are there nothing is asked for that takes an administrator, as on Temporal Cloud.
+    if not await _is_usable(client):
+        await _register_namespace(client)
+        await _until_done(_add_search_attributes, client)
+        await _until_done(_use, client)
+    return await _until_done(partial(keep_schedules, declared=declared), client)
+
+
+async def _missing(client: Client, declared: Sequence[DeclaredSchedule]) -> list[str]:
+    try:
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=CALL_TIMEOUT
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return [f"Temporal has no namespace {client.namespace}, and so none of its search attributes and schedules"]
+    unknown = [name for name in SEARCH_ATTRIBUTES if not await _can_be_searched(client, [name])]
+    attributes = [f"the namespace {client.namespace} lacks the search attribute {name}" for name in unknown]
+    return attributes + await unlike(client, declared)
+
+
+async def _is_usable(client: Client) -> bool:
+    try:
+        await _use(client)
+    except RPCError as error:
+        if error.status not in PASSING:
+            raise
+        return False
+    return True
+
+
+async def _can_be_searched(client: Client, names: Collection[str]) -> bool:
+    try:
+        await _search(client, names)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+            raise
+        return False
+    return True
 
 
 async def _connect(settings: TemporalSettings) -> Client:
@@ -91,7 +155,7 @@ async def _connect(settings: TemporalSettings) -> Client:
         try:
             return await Client.connect(
                 settings.address,
-                namespace=settings.namespace,
+                **settings.access,
                 data_converter=data_converter(PayloadSettings().keys),
             )
         except RuntimeError:
@@ -134,7 +198,11 @@ async def _use(client: Client) -> None:
     queue = DescribeTaskQueueRequest(namespace=client.namespace)
     queue.task_queue.name = ORDERS
     await client.workflow_service.describe_task_queue(queue, timeout=CALL_TIMEOUT)
-    query = " AND ".join(f"{name} IS NULL" for name in SEARCH_ATTRIBUTES)
+    await _search(client, SEARCH_ATTRIBUTES)
+
+
+async def _search(client: Client, names: Collection[str]) -> None:
+    query = " AND ".join(f"{name} IS NULL" for name in names)
     await client.workflow_service.list_workflow_executions(
         ListWorkflowExecutionsRequest(namespace=client.namespace, page_size=1, query=query), timeout=CALL_TIMEOUT
     )

@@ -15,7 +15,7 @@ from stack.ports import PortReservations
 
 def api(home: Home) -> None:
     """Serve the API until told to stop."""
-    with _joined(home, "api", "api_metrics"):
+    with joined(home, "api", "api_metrics"):
         import uvicorn
 
         from settings import ApiSettings
@@ -45,7 +45,7 @@ def api(home: Home) -> None:
 
 def worker(home: Home, queues: Collection[str]) -> None:
     """Poll these queues until told to stop."""
-    with _joined(home, "worker_metrics"):
+    with joined(home, "worker_metrics"):
         import worker as worker_process
 
         worker_process.main(queues)
@@ -53,9 +53,7 @@ def worker(home: Home, queues: Collection[str]) -> None:
 
 def migrate(home: Home, *, sample_goods: bool) -> None:
     """Prepare the database and Temporal, and with `sample_goods` put something on sale where nothing is."""
-    owner = as_owner(home.state(), os.environ) if home.exists else {}
-    with _joined(home):
-        os.environ.update(owner)
+    with _joined_as_owner(home):
         from stack.migration import migrate as bring_up_to_date
         from stack.sample_goods import stock_an_empty_catalogue
 
@@ -65,8 +63,25 @@ def migrate(home: Home, *, sample_goods: bool) -> None:
             stock_an_empty_catalogue()
 
 
+def check_migrated(home: Home) -> None:
+    """Raise StackError with all that `migrate` would have to do, if there is anything."""
+    with _joined_as_owner(home):
+        from stack.migration import missing
+
+        if found := missing():
+            raise StackError("; ".join(found), remedy="run `followthrough migrate`")
+
+
 @contextmanager
-def _joined(home: Home, *own_ports: str) -> Iterator[None]:
+def _joined_as_owner(home: Home) -> Iterator[None]:
+    owner = as_owner(home.state(), os.environ) if home.exists else {}
+    with joined(home):
+        os.environ.update(owner)
+        yield
+
+
+@contextmanager
+def joined(home: Home, *own_ports: str) -> Iterator[None]:
     """Complete the environment, and tell what is missing from it in words."""
     os.environ.update(joined_to(home, os.environ))
     try:

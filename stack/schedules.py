@@ -22,12 +22,33 @@ async def keep_schedules(client: Client, declared: Sequence[DeclaredSchedule]) -
     Operators' pauses and notes stay, and so do schedules that are not ours.
     """
     done = [change for one in declared if (change := await _keep(client, one)) is not None]
-    names = {one.name for one in declared}
-    async for listed in await client.list_schedules():
-        if listed.id not in names and await listed.memo() == MEMO:
-            await client.get_schedule_handle(listed.id).delete()
-            done.append(f"removed schedule {listed.id}, which the code has no more")
+    for name in await _left_over(client, declared):
+        await client.get_schedule_handle(name).delete()
+        done.append(f"removed schedule {name}, which the code has no more")
     return done
+
+
+async def unlike(client: Client, declared: Sequence[DeclaredSchedule]) -> list[str]:
+    """What `keep_schedules` would do something about, in words."""
+    found = []
+    for one in declared:
+        there = await _describe(client, one.name)
+        if there is None:
+            found.append(f"there is no schedule {one.name}")
+        elif differs := await drift(client, one, there.schedule):
+            found.append(f"the schedule {one.name} differs from the code: {', '.join(differs)}")
+    return found + [
+        f"the schedule {name} is one that the code has no more" for name in await _left_over(client, declared)
+    ]
+
+
+async def _left_over(client: Client, declared: Sequence[DeclaredSchedule]) -> list[str]:
+    names = {one.name for one in declared}
+    return [
+        listed.id
+        async for listed in await client.list_schedules()
+        if listed.id not in names and await listed.memo() == MEMO
+    ]
 
 
 async def _keep(client: Client, declared: DeclaredSchedule) -> str | None:

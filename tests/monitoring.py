@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+
+from stack.temporal_build import cache_folder
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
@@ -53,6 +56,11 @@ class Query:
         for selector in SELECTOR.finditer(self.expression):
             for found in MATCHER.finditer(selector["matchers"] or ""):
                 yield selector[1], found["label"], found["kind"], found["value"]
+
+
+def promtool() -> str | None:
+    """Where it is, if it is anywhere: `make alerts` builds it."""
+    return shutil.which("promtool") or shutil.which("promtool", path=str(cache_folder() / "promtool"))
 
 
 def alerts() -> list[dict[str, Any]]:

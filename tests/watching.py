@@ -40,6 +40,8 @@ class Stream:
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self._lines = response.aiter_lines()
+        # What the server said of when to come back, in milliseconds.
+        self.retry_ms: int | None = None
 
     async def events(self, until: str | None = None) -> list[Event]:
         """The events from here to the end, or to the first of this type, or of this status."""
@@ -68,7 +70,9 @@ class Stream:
         async for line in self._lines:
             if line.startswith(":"):
                 continue
-            if line:
+            if line.startswith("retry: "):
+                self.retry_ms = int(line.removeprefix("retry: "))
+            elif line:
                 name, _, value = line.partition(": ")
                 assert name in ("id", "data"), line
                 assert name not in fields, line

@@ -58,8 +58,9 @@ class _Inbound(ActivityInboundInterceptor):
         super().init(self._outbound)
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        job_id, attempt = activity.info().activity_id, activity.info().attempt
-        job = await _insisting(lambda: self._runs.begin(job_id, attempt))
+        info = activity.info()
+        attempt = info.attempt
+        job = await _insisting(lambda: self._runs.begin(info.activity_id, attempt, info.activity_run_id))
         if job is None:
             raise ApplicationError("there is no such job", type="unknown_job", non_retryable=True)
         if job.status.is_final:
@@ -70,6 +71,8 @@ class _Inbound(ActivityInboundInterceptor):
             raise _cancelled()
         if job.attempt > number:
             raise ApplicationError("a later attempt has begun", type="superseded")
+        if job.status is JobStatus.SCHEDULED:
+            raise ApplicationError("the job is to begin later, and will", type="put_off", non_retryable=True)
         begins(job, self._runs)
         with self._metrics.job_attempt(job.type) as counted:
             return await self._attempt(number, input, counted)

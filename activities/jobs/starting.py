@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class NotOverYet(Exception):
-    """Our books have heard that the job failed, and Temporal has not: its activity is to end first."""
+    """Our books have heard that an activity of the job is over, and Temporal has not: it is to end first."""
 
 
 class JobStarts:
@@ -49,6 +49,7 @@ class JobStarts:
             OutboxKind.JOB_CANCELLED: self.cancelled,
             OutboxKind.JOB_RESCHEDULED: self.rescheduled,
             OutboxKind.JOB_RETRIED: self.retried,
+            OutboxKind.JOB_PUT_OFF: self.put_off,
         }
 
     async def accepted(self, row: OutboxRow) -> None:
@@ -66,6 +67,17 @@ class JobStarts:
                 await self._start(job, ActivityIDReusePolicy.ALLOW_DUPLICATE)
             except ActivityAlreadyStartedError:
                 raise NotOverYet(job.id) from None
+
+    async def put_off(self, row: OutboxRow) -> None:
+        """Start a job anew that was about to begin before its time. Raises NotOverYet."""
+        job = await self._runs.find(row.payload["job_id"])
+        if job is not None and not job.status.is_final:
+            try:
+                await self._start(job, ActivityIDReusePolicy.ALLOW_DUPLICATE)
+            except ActivityAlreadyStartedError as started:
+                # Any other run was started here before.
+                if started.run_id == row.payload["run_id"]:
+                    raise NotOverYet(job.id) from None
 
     async def cancelled(self, row: OutboxRow) -> None:
         try:

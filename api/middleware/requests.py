@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import InternalError, NotFound, TemporarilyUnavailable, problem_of
+from api.leaving import Leaving
 from api.metrics import REQUESTS
 from api.problem_pages import answer_to
 from api.sessions import is_page
@@ -42,8 +43,9 @@ log = structlog.get_logger()
 class RequestMiddleware:
     """The outermost layer of ours, so that nothing leaves without its headers and its line in the log."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, leaving: Leaving) -> None:
         self._app = app
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -71,6 +73,9 @@ class RequestMiddleware:
                 headers["Referrer-Policy"] = "same-origin" if is_page(scope["path"]) else "no-referrer"
                 headers.setdefault("Cache-Control", "no-store")
                 headers["Content-Security-Policy"] = _policy(scope["path"])
+                if self._leaving.is_told and scope["type"] == "http":
+                    # The next request on this connection would find nobody.
+                    headers["Connection"] = "close"
             await send(message)
 
         try:

@@ -314,6 +314,10 @@ async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator:
 
     without_note = await olga.send("/console/bulk/retry", fields)
     differs = await olga.send("/console/bulk/retry", {**fields, "note": WHY, "expected": str(matching + 1)})
+    wrong = [{"kind": "letter"}, {"expected": "x"}, {"expected": "9" * 5_000}, {"expected": "-1"}, {"key": ""}]
+    made_up = [await olga.send("/console/bulk/retry", {**fields, "note": WHY, **field}) for field in wrong]
+    assert [answered.status_code for answered in made_up] == [422] * len(wrong)
+    await olga.open(path)
     assert (without_note.status_code, differs.status_code) == (422, 409)
     assert [job["status"] for job in await listed(owner)] == ["failed", "failed"]
     begun = await olga.send("/console/bulk/retry", {**fields, "note": WHY})

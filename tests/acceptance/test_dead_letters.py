@@ -248,6 +248,18 @@ async def test_what_cannot_be_retried_is_skipped_and_named(owner: Caller, operat
     await owner.post(other["links"]["cancel"])
 
 
+async def test_what_is_skipped_takes_no_place_of_those_behind_it(owner: Caller, operator: Caller) -> None:
+    taken, job = await poison(owner, unique_key="taken"), await poison(owner)
+    other = await accepted(owner, unique_key="taken", delay_s=3_600)
+
+    asked = {"filter": {"subject": owner.subject}, "limit": 1}
+    answer = (await operator.post(f"{PATH}/retry", json=asked)).json()
+
+    assert (answer["done"], answer["skipped"]) == (1, [{"id": taken["id"], "code": "unique_key_taken"}])
+    assert (await read(owner, job))["status"] != "failed"
+    await owner.post(other["links"]["cancel"])
+
+
 @pytest.mark.parametrize(
     "body",
     [

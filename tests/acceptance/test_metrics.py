@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import subprocess
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.client import POLL_S, PRICES, WITHIN_S, Caller, Door
 from tests.jobs import echo, until
-from tests.monitoring import RUNBOOKS, Query, Shown, queries
+from tests.monitoring import RUNBOOKS, Query, Shown, promtool, queries
 from tests.stack_session import RunningStack
 from tests.webhooks import answer, hook
 
@@ -85,6 +86,18 @@ async def test_names_are_as_prometheus_wants_them_and_say_what_they_are(shown: S
         assert re.fullmatch(r"[a-z][a-z_]*", name), name
         assert not re.search(r"_(ms|milliseconds|minutes|hours|count|s)$", name), name
         assert said, name
+
+
+@pytest.mark.usefixtures("shown")
+def test_promtool_has_nothing_to_say_against_our_metrics(stack: RunningStack) -> None:
+    tool = promtool()
+    if tool is None:
+        pytest.skip("promtool is not there: `make alerts` builds it")
+    for url in stack.metrics.values():
+        text = httpx.get(url).text
+        linted = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        against = [line for line in (linted.stdout + linted.stderr).splitlines() if "followthrough_" in line]
+        assert against == []
 
 
 async def test_the_guide_lists_each_metric_with_its_labels(shown: Shown) -> None:

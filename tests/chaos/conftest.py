@@ -1,6 +1,7 @@
 """One stack without a worker: the tests bring, kill and replace the workers themselves."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -31,6 +32,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 async def shop(home: Path) -> AsyncIterator[Shop]:
+    async with open_shop(home) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_shop(home: Path) -> AsyncIterator[Shop]:
+    """A shop on the stack of this home."""
     found = status(home)
     client = await Client.connect(
         found["temporal_address"], namespace=found["temporal_namespace"], data_converter=pydantic_data_converter

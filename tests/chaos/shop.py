@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from temporalio.api.enums.v1 import TimeoutType
+from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 
@@ -67,8 +67,19 @@ class Orders:
                 outcomes = await asyncio.gather(*(handle.result() for handle in self.handles))
         except TimeoutError:
             statuses = Counter(await self._shop.auditor.statuses(self.ids))
-            pytest.fail(f"not all ended within {ALL_ENDED_WITHIN_S:.0f} s: {dict(statuses)}")
+            stuck = [await self._last_events(handle) for handle in self.handles]
+            pytest.fail(
+                f"not all ended within {ALL_ENDED_WITHIN_S:.0f} s: {dict(statuses)}; those that run: "
+                + "; ".join(one for one in stuck if one)
+            )
         return [outcome.status.value for outcome in outcomes]
+
+    async def _last_events(self, handle: Handle) -> str:
+        """The end of a history that goes on; nothing of one that has ended."""
+        if (await handle.describe()).close_time is not None:
+            return ""
+        events = (await handle.fetch_history()).events[-6:]
+        return f"{handle.id} {[(EventType.Name(event.event_type)[11:], str(event.event_time)) for event in events]}"
 
     async def standing(self, work: Work) -> Standing:
         """How far providers, books and workflows are with this work."""
@@ -137,11 +148,11 @@ class Shop:
         """Orders that were placed already: all there are for this SKU, two units each."""
         return Orders(self, sku, ids)
 
-    async def place(self, count: int, *, retry_window_s: int = 600) -> Orders:
+    async def place(self, count: int, **rules: int) -> Orders:
         """Have this many orders accepted, all for one new SKU."""
         product = await self.goods()
-        rules = OrderRules(approval_threshold=50_000, approval_deadline_s=86_400, retry_window_s=retry_window_s)
-        placed = [self._order(product, number, rules) for number in range(count)]
+        rules = {"approval_threshold": 50_000, "approval_deadline_s": 86_400, "retry_window_s": 600} | rules
+        placed = [self._order(product, number, OrderRules(**rules)) for number in range(count)]
         await asyncio.gather(*(self._start(order) for order in placed))
         return self.orders(product.sku, [order.order_id for order in placed])
 

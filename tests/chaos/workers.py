@@ -50,6 +50,14 @@ class WorkerProcess:
         async with asyncio.timeout(DEAD_WITHIN_S):
             return await self._process.wait() == -signal.SIGKILL
 
+    async def stop(self) -> float:
+        """SIGTERM, as every roll-out sends it. Returns how many seconds it took to end."""
+        began = time.monotonic()
+        self._process.terminate()
+        async with asyncio.timeout(DEAD_WITHIN_S):
+            await self._process.wait()
+        return time.monotonic() - began
+
     async def kill(self) -> None:
         """SIGKILL, if it still runs."""
         if self._process.returncode is None:
@@ -58,7 +66,7 @@ class WorkerProcess:
 
 
 class Workers:
-    """The workers of one test."""
+    """The workers of one test, and the APIs that it starts beside the home's own."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -68,6 +76,10 @@ class Workers:
         """The worker as it is run in production, for all queues or for these."""
         options = () if queues is None else ("--queues", queues)
         return await self._start(variables, "-m", "stack", "worker", "--home", str(self._home), *options)
+
+    async def start_api(self, port: int, metrics_port: int, **variables: str) -> WorkerProcess:
+        ports = {"FOLLOWTHROUGH_API_PORT": str(port), "FOLLOWTHROUGH_API_METRICS_PORT": str(metrics_port)}
+        return await self._start({**ports, **variables}, "-m", "stack", "api", "--home", str(self._home))
 
     async def start_stopping(self, point: Point, orders: int, **variables: str) -> WorkerProcess:
         """A worker that kills itself once so many orders have reached the point."""
@@ -82,9 +94,9 @@ class Workers:
         """A worker whose reports stand still once they have this many parts."""
         return await self._start({}, "-m", "tests.chaos.holding_report_worker", str(self._home), str(parts))
 
-    async def start_module(self, module: str) -> WorkerProcess:
+    async def start_module(self, module: str, **variables: str) -> WorkerProcess:
         """A worker that a test made another of; the module is told the home."""
-        return await self._start({}, "-m", module, str(self._home))
+        return await self._start(variables, "-m", module, str(self._home))
 
     async def end(self) -> None:
         for worker in self._started:

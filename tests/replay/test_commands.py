@@ -18,6 +18,8 @@ ADVICE = """
   2. record the new way:                    python -m tests.replay.record
   3. commit the new recordings beside the old ones.
 
+docs/deployment.md#changing-a-workflow has an example, and says when the old way may go.
+
 (Before a first release there are no such orders: python -m tests.replay.record --afresh.)
 """
 

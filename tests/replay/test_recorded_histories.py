@@ -2,7 +2,10 @@
 
 import base64
 import json
-from collections.abc import Mapping
+import pkgutil
+import re
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+import workflows
 from payloads import EncryptionCodec, data_converter
+from tests.chaos.newer_worker import LaterOrderWorkflow
 from tests.replay.histories import load, recordings
 from tests.replay.shapes import SHAPES
 from workflows.bulk import BulkWorkflow
@@ -23,7 +28,8 @@ from workflows.shipments import ShipmentWorkflow
 from workflows.upkeep import UPKEEP
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
-WORKFLOWS = [
+ROOT = Path(__file__).parents[2]
+WORKFLOWS: list[type] = [
     OrderWorkflow,
     WelcomeWorkflow,
     AccountMailWorkflow,
@@ -46,14 +52,18 @@ such a history would stand still after a deploy. Either take the change back, or
   2. record the new way:                    python -m tests.replay.record
   3. keep the old recordings until no order started before the change runs any more.
 
+docs/deployment.md#changing-a-workflow has an example, and says when the old way may go.
+
 {error}
 """
 
 
-async def replay(history: WorkflowHistory, keys: Mapping[str, bytes] | None = None) -> BaseException | None:
-    """What goes wrong when today's code follows this history."""
+async def replay(
+    history: WorkflowHistory, keys: Mapping[str, bytes] | None = None, of: Sequence[type] = WORKFLOWS
+) -> BaseException | None:
+    """What goes wrong when this code follows this history."""
     replayer = Replayer(
-        workflows=WORKFLOWS,
+        workflows=of,
         data_converter=data_converter(keys or {}),
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
@@ -122,6 +132,33 @@ def encrypted_with(found: Any) -> list[str]:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_is_recorded(shape: str) -> None:
     assert recordings(shape), "run: python -m tests.replay.record"
+
+
+def test_every_workflow_is_recorded() -> None:
+    modules = [import_module(f"workflows.{found.name}") for found in pkgutil.iter_modules(workflows.__path__)]
+    defined = {
+        vars(found)["__temporal_workflow_definition"].name
+        for module in modules
+        for found in vars(module).values()
+        if isinstance(found, type) and "__temporal_workflow_definition" in vars(found)
+    }
+    recorded = {
+        json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"]
+        for path in recordings()
+    }
+
+    assert recorded == defined
+
+
+async def test_a_change_without_a_patch_is_noticed_and_the_advice_leads_somewhere() -> None:
+    """One that nobody recorded: an order of a release to come begins with a timer."""
+    error = await replay(load(recordings("completed")[-1]), of=[LaterOrderWorkflow])
+
+    assert error is not None
+    assert "Nondeterminism" in str(error)
+    document, _, anchor = re.findall(r"(docs/\S+)", ADVICE)[0].partition("#")
+    headings = re.findall(r"^## (.+)$", (ROOT / document).read_text(), re.MULTILINE)
+    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
 async def test_another_activity_than_the_recorded_one_is_noticed() -> None:

@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 from settings import (
     ApiSettings,
     DatabaseSettings,
+    DeploymentSettings,
     DigestSettings,
     EventLoopSettings,
     JobSettings,
@@ -33,6 +34,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         *(DatabaseSettings, TemporalSettings, PayloadSettings, OrderSettings, SessionSettings, ApiSettings),
         *(ScheduleSettings, DigestSettings, RetentionSettings, MerchandiserSettings),
         *(WorkerSettings, WebhookSettings, WebhookWorkerSettings, EventLoopSettings, JobSettings),
+        DeploymentSettings,
     ):
         for name, field in settings.model_fields.items():
             variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()

@@ -1,7 +1,10 @@
 """An operator's day, over HTTP: the carrier is away, twenty orders park; they are found, understood and retried."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import uuid4
+
+import pytest
 
 from contracts.orders import OrderStatus
 from tests.acceptance.client import Caller
@@ -13,6 +16,15 @@ ORDERS = 20
 UNITS = 100
 
 
+@pytest.fixture
+async def outage(shop: Shop) -> AsyncIterator[None]:
+    """The carrier is away until it behaves again, or the test is over."""
+    await shop.ledger.misbehave("*", "ship", "unavailable", times=None)
+    yield
+    await shop.ledger.behave()
+
+
+@pytest.mark.usefixtures("outage")
 async def test_an_operator_finds_understands_and_repairs_what_an_outage_of_the_carrier_left(
     shop: Shop, operator: Caller
 ) -> None:
@@ -20,7 +32,6 @@ async def test_an_operator_finds_understands_and_repairs_what_an_outage_of_the_c
     product = await shop.goods(on_hand=UNITS)
     orders = [shop.order_of(product, customer_id=customer, retry_window_s=1) for _ in range(ORDERS)]
     ids = {order.id for order in orders}
-    await shop.ledger.misbehave("*", "ship", "unavailable", times=None)
     await asyncio.gather(*(order.start() for order in orders))
     await asyncio.gather(*(order.parked() for order in orders))
 
@@ -35,7 +46,7 @@ async def test_an_operator_finds_understands_and_repairs_what_an_outage_of_the_c
     one = (await operator.get(f"/v1/orders/{orders[0].id}")).json()
     assert one["status"] == "needs_attention"
     assert one["timeline"][-1]["type"] == "needs_attention"
-    assert "the carrier is unavailable" in one["timeline"][-1]["detail"]
+    assert "left to do: hand the order to the carrier" in one["timeline"][-1]["detail"]
     effects = await shop.ledger.effects(orders[0].id)
     assert (effects.money_kept, effects.shipments) == (product.price.amount, ())
 

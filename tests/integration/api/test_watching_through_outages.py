@@ -138,6 +138,7 @@ async def test_a_stopping_api_ends_its_streams_at_once_and_the_next_one_goes_on_
         async with asyncio.timeout(STOPPED_WITHIN_S):
             # It ends as a whole answer does, and not within an event.
             assert await stream.events() == []
+            assert stream.retry_ms in range(500, 3_001)
             with pytest.raises(ConnectionClosedError):
                 await all_messages(websocket)
             while api.is_running() and api.status() != "zombie":

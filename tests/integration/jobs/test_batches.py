@@ -5,10 +5,11 @@ import asyncio
 from sqlalchemy import func, select
 
 from contracts.job_batches import WINDOW
+from contracts.jobs import JobStatus
 from database.job_batches import BatchRepository
 from database.tables import jobs, outbox
 from tests.replay.batch_shapes import ShopBatch
-from tests.shop import Shop
+from tests.shop import POLL_S, WITHIN_S, Shop
 
 MORE_THAN_A_WINDOW = WINDOW + 50
 
@@ -43,6 +44,21 @@ async def test_what_a_cancelled_batch_held_back_is_never_let_go(shop: Shop) -> N
         )
         assert await connection.scalar(left) == 0
     await batch.outcome()
+
+
+async def test_a_batch_whose_process_somebody_terminates_is_cancelled(shop: Shop) -> None:
+    batch = await ShopBatch.accepted(shop, MORE_THAN_A_WINDOW, queue="of-nobody")
+
+    await batch.handle.terminate()
+
+    repository = BatchRepository(shop.engine)
+    async with asyncio.timeout(WITHIN_S):
+        while (progress := await repository.progress(batch.id, failures=1)).finished_at is None:
+            await asyncio.sleep(POLL_S)
+    assert progress.counts == {JobStatus.CANCELLED: MORE_THAN_A_WINDOW}
+    booked = await repository.find(batch.id)
+    assert booked is not None
+    assert booked.cancel_requested_at is not None
 
 
 async def test_arguments_are_in_no_history(shop: Shop) -> None:

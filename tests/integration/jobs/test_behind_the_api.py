@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 from sqlalchemy import text
-from temporalio.client import PendingActivityState
+from temporalio.client import ActivityExecutionStatus, ActivityOptionsKeys, PendingActivityState
 
 from contracts.ids import new_job_id
+from database.tables import outbox
 from tests.acceptance.client import WITHIN_S, Caller, Door, new_key
 from tests.integration.api.breaking import frozen
-from tests.jobs import accepted, ask_for, echo, listed, read, until
+from tests.jobs import Json, accepted, ask_for, echo, listed, read, until
 from tests.shop import Shop
 from tests.stack_session import RunningStack
 from tests.watching import watching_path
@@ -111,6 +113,36 @@ async def test_a_job_that_temporal_will_never_take_has_failed(owner: Caller, sho
             await asyncio.sleep(0.02)
 
 
+async def test_a_job_that_begins_before_temporal_heard_of_its_new_time_begins_then(owner: Caller, shop: Shop) -> None:
+    job = await accepted(owner, delay_s=7_200)
+    handle = shop.client.get_activity_handle(job["id"])
+    await relayed(shop, job)
+    async with shop.engine.begin() as connection:
+        # The relay waits for this one, and lags.
+        await connection.execute(outbox.insert().values(aggregate=f"job/{job['id']}", kind="of_later", payload={}))
+    rescheduled = await owner.post(job["links"]["reschedule"], json={"delay_s": 10_800})
+
+    await handle.update_options([ActivityOptionsKeys.start_delay.value_set(timedelta(0))])
+    async with asyncio.timeout(WITHIN_S):
+        while (await handle.describe()).status is ActivityExecutionStatus.RUNNING:
+            await asyncio.sleep(0.02)
+
+    waiting = await read(owner, job)
+    assert (waiting["status"], waiting["attempt"], waiting["last_error"]) == ("scheduled", 0, None)
+    assert waiting["run_at"] == rescheduled.json()["run_at"]
+    async with shop.engine.begin() as connection:
+        await connection.execute(outbox.delete().where(outbox.c.kind == "of_later"))
+    await relayed(shop, job)
+    again = await handle.describe()
+    assert (again.status, again.attempt) == (ActivityExecutionStatus.RUNNING, 1)
+    assert again.start_delay is not None
+    assert 10_700 < again.start_delay.total_seconds() <= 10_800
+    assert (await read(owner, job))["status"] == "scheduled"
+    assert (await owner.post(job["links"]["reschedule"], json={"delay_s": 0})).status_code == 200
+    done = await until(owner, job, "succeeded")
+    assert (done["attempt"], done["result"]["attempt"]) == (1, 1)
+
+
 async def test_a_start_that_is_repeated_runs_the_job_once(owner: Caller, shop: Shop) -> None:
     running = await until(owner, await echo(owner, sleep_s=2), "running")
     done = await until(owner, await echo(owner), "succeeded")
@@ -177,6 +209,13 @@ async def test_one_customers_crowd_of_jobs_does_not_starve_anothers_one(door: Do
     rest = (await many.get("/v1/jobs", status="queued", limit=100)).json()["items"]
     assert len(page) == 100
     assert len(rest) > AT_ONCE
+
+
+async def relayed(shop: Shop, job: Json) -> None:
+    """Wait until Temporal has been told everything of a job."""
+    async with asyncio.timeout(WITHIN_S):
+        while await outbox_rows(shop, job["id"]):
+            await asyncio.sleep(0.02)
 
 
 async def outbox_rows(shop: Shop, job_id: str) -> int:

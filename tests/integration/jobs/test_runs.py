@@ -3,10 +3,10 @@
 import asyncio
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from temporalio import activity
 from temporalio.client import ActivityFailureError, PendingActivityState
 from temporalio.exceptions import ApplicationError
@@ -18,10 +18,10 @@ from contracts.job_types.diagnostics import EchoArguments, EchoResult
 from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
 from contracts.outbox import OutboxKind, OutboxRow
 from contracts.text import MAX_MESSAGE
-from database.tables import jobs
+from database.tables import jobs, outbox
 from tests.acceptance.client import POLL_S, WITHIN_S, Door
 from tests.integration.jobs.benches import Bench
-from tests.jobs import read
+from tests.jobs import read, until
 from tests.shop import Shop
 
 CANCEL_WITHIN_S = 5.0
@@ -43,6 +43,24 @@ async def test_a_blocking_job_runs_in_a_thread_and_a_cancel_reaches_it(bench: Be
 
     assert time.monotonic() - asked_at < CANCEL_WITHIN_S
     assert job.progress == JobProgress(done=1, total=2, note="hello")
+
+
+async def test_a_job_that_fails_over_being_told_to_stop_is_cancelled(bench: Bench, door: Door) -> None:
+    async def breaks(arguments: EchoArguments) -> EchoResult:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ApplicationError("it broke while it tidied up", type="broken") from None
+        raise AssertionError(arguments)
+
+    job_id = await bench.row()
+    async with bench.running(breaks):
+        handle = await bench.start(job_id)
+        await bench.until(job_id, JobStatus.RUNNING)
+        await handle.cancel(reason="asked for over the API")
+        job = await until(door.operator(), {"id": job_id}, "cancelled")
+
+    assert job["last_error"] == {"code": "broken", "message": "it broke while it tidied up"}
 
 
 async def test_a_job_that_never_beats_outlives_its_heartbeat_timeout(bench: Bench) -> None:
@@ -250,6 +268,44 @@ async def test_a_job_that_beats_with_details_of_its_own_is_shown_without_progres
 
     assert (shown["status"], shown["progress"]) == ("running", None)
     assert job.progress is None
+
+
+async def test_a_run_that_is_early_is_put_off_once_however_often_its_attempts_are_lost(
+    shop: Shop, bench: Bench
+) -> None:
+    job_id = await bench.row()
+    async with shop.engine.begin() as connection:
+        later = datetime.now(UTC) + timedelta(hours=2)
+        await connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job_id)
+            .values(type="diagnostics.echo", arguments='{"message": "hello"}', run_at=later)
+        )
+        # The relay waits for this one.
+        await connection.execute(outbox.insert().values(aggregate=f"job/{job_id}", kind="of_later", payload={}))
+    early = await bench.start(job_id)
+
+    for attempt in (1, 2):
+        refused = await bench.runs.begin(job_id, attempt, early.run_id)
+        assert refused is not None
+        assert refused.status is JobStatus.SCHEDULED
+
+    of_job = select(outbox).where(outbox.c.aggregate == f"job/{job_id}", outbox.c.kind == OutboxKind.JOB_PUT_OFF)
+    async with shop.engine.begin() as connection:
+        [put_off] = [OutboxRow.model_validate(row._mapping) for row in await connection.execute(of_job)]
+        await connection.execute(outbox.delete().where(outbox.c.aggregate == f"job/{job_id}"))
+    assert (await bench.booked(job_id)).restarts == 1
+    starts = JobStarts(shop.client, bench.runs)
+    with pytest.raises(NotOverYet):
+        await starts.put_off(put_off)
+    await early.terminate()
+    # The second time as after a crash of the relay.
+    for _ in range(2):
+        await starts.put_off(put_off)
+    again = await shop.client.get_activity_handle(job_id).describe()
+    assert again.activity_run_id != early.run_id
+    assert again.run_state is PendingActivityState.SCHEDULED
+    await shop.client.get_activity_handle(job_id).terminate()
 
 
 async def test_a_retry_waits_until_temporal_has_heard_of_the_failure(shop: Shop, bench: Bench) -> None:

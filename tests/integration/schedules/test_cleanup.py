@@ -13,6 +13,7 @@ from contracts.ids import job_id_after, new_endpoint_id
 from contracts.orders import OrderStatus
 from database.cleanup import BATCH, CleanupRepository
 from database.tables import (
+    discarded_letters,
     inbound_events,
     job_batches,
     job_keys,
@@ -109,20 +110,53 @@ async def test_jobs_long_over_go_with_all_of_their_keys(shop: Shop) -> None:
     assert (await run.summary()).startswith("0 reports; 2 jobs; ")
 
 
-async def test_a_batch_goes_with_the_last_of_its_jobs(shop: Shop) -> None:
+async def test_a_batch_goes_together_with_its_jobs_once_all_of_them_are_long_over(shop: Shop) -> None:
     subject = f"cleaned-{uuid4().hex}"
-    old = KEPT + timedelta(days=1)
-    empty, half_empty = batch(subject, old), batch(subject, old)
-    gone = [job(subject, old) | {"batch_id": made["id"], "batch_item": 0} for made in (empty, half_empty)]
-    live = job(subject, None, created=old) | {"batch_id": half_empty["id"], "batch_item": 1}
-    await insert(shop, job_batches, empty, half_empty)
-    await insert(shop, jobs, *gone, live)
+    old, lately = KEPT + timedelta(days=1), KEPT - timedelta(days=1)
+    batches = [*_, lives, lately_over] = [batch(subject, old) for _ in range(4)]
+    first = [job(subject, old) for _ in batches]
+    second = [job(subject, old), job(subject, old), job(subject, None, created=old), job(subject, lately, created=old)]
+    await insert(shop, job_batches, *batches)
+    for item, rows in enumerate((first, second)):
+        in_batch = zip(rows, batches, strict=True)
+        await insert(shop, jobs, *(row | {"batch_id": made["id"], "batch_item": item} for row, made in in_batch))
 
     await run_now(shop, "cleanup-expired")
 
-    assert await left(shop, job_batches, "id", empty["id"]) == 0
-    assert await left(shop, job_batches, "id", half_empty["id"]) == 1
-    assert await left(shop, jobs, "subject", subject) == 1
+    async with shop.engine.connect() as connection:
+        left_in = list(await connection.scalars(select(jobs.c.batch_id).where(jobs.c.subject == subject)))
+    # Whole, so that what they say of themselves stays true.
+    assert sorted(left_in) == sorted([lives["id"], lately_over["id"]] * 2)
+    assert await left(shop, job_batches, "subject", subject) == 2
+
+
+async def test_a_batch_without_jobs_is_shown(shop: Shop, operator: Caller) -> None:
+    """An earlier version deleted its jobs one by one."""
+    without = batch("somebody", timedelta(days=1))
+    await insert(shop, job_batches, without)
+
+    answer = await operator.get(f"/v1/jobs/batch/{without['id']}")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["progress"] == {"done": 0, "total": 2}
+
+
+async def test_what_an_operator_discarded_is_forgotten_with_its_job(shop: Shop) -> None:
+    subject = f"cleaned-{uuid4().hex}"
+    old, young = KEPT + timedelta(days=1), timedelta(days=1)
+    made = batch(subject, old)
+    alone, kept = job(subject, old), job(subject, young)
+    in_batch = job(subject, old) | {"batch_id": made["id"], "batch_item": 0}
+    await insert(shop, job_batches, made)
+    await insert(shop, jobs, alone, in_batch, kept)
+    letters = [{"id": row["id"], "since": row["finished_at"]} for row in (alone, in_batch, kept)]
+    await insert(shop, discarded_letters, *letters)
+
+    await run_now(shop, "cleanup-expired")
+
+    query = select(discarded_letters.c.id).where(discarded_letters.c.id.in_([letter["id"] for letter in letters]))
+    async with shop.engine.connect() as connection:
+        assert (await connection.scalars(query)).all() == [kept["id"]]
 
 
 async def test_many_go_a_thousand_in_a_transaction(shop: Shop) -> None:

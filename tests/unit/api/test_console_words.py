@@ -15,9 +15,10 @@ from api.console_deeds import (
     ScheduleDeed,
 )
 from api.console_ids import page_of
-from api.console_order import TemporalLinks, deeds_for, what_is_left
 from api.console_page import ATTENTION, LETTERS, OUTCOMES, REASONS, STEPS, rendered
 from api.order_resource import OrderResource
+from api.order_standing import deeds_for, what_is_left
+from api.temporal_links import TemporalLinks
 from contracts.attention import AttentionKind
 from contracts.dead_letters import DeadLetterKind
 from contracts.fulfilments import Fulfilment, FulfilmentStatus, OrderLine

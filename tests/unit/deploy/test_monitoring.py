@@ -1,7 +1,6 @@
 """Alerts, dashboard and runbooks belong together, and Prometheus scrapes what the services show."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.temporal_build import cache_folder
-from tests.monitoring import ALERTS, DASHBOARD, RUNBOOKS, Query, Shown, alerts, panels, queries
+from tests.monitoring import ALERTS, DASHBOARD, RUNBOOKS, Query, Shown, alerts, panels, promtool, queries
 
 Services = dict[str, dict[str, Any]]
 Environments = dict[str, dict[str, str]]
@@ -121,13 +119,25 @@ def test_what_the_tests_of_names_read_out_of_an_expression() -> None:
     assert shown.of("a_total") == {"b": {"c"}}
 
 
+def test_each_alert_has_a_test_that_sees_it_fire() -> None:
+    tests = yaml.safe_load(ALERTS.with_name("alerts_test.yml").read_text())["tests"]
+    fired = {one["alertname"] for test in tests for one in test["alert_rule_test"] if one["exp_alerts"]}
+
+    assert fired == {rule["alert"] for rule in alerts()}
+
+
 def test_the_alerts_fire_when_they_should(root: Path) -> None:
     """`make alerts` builds promtool, which evaluates rules as Prometheus does."""
-    promtool = shutil.which("promtool") or shutil.which("promtool", path=str(cache_folder() / "promtool"))
-    if promtool is None:
+    tool = promtool()
+    if tool is None:
         pytest.skip("promtool is not there: `make alerts` builds it, in 4 minutes, and the alerts are evaluated then")
-    folder = root / "deploy/prometheus"
 
-    for command in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")):
-        done = subprocess.run([promtool, *command], cwd=folder, capture_output=True, text=True, check=False)
+    for command in (
+        ("check", "config", "--syntax-only", "prometheus.yml"),
+        ("check", "rules", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ):
+        done = subprocess.run(
+            [tool, *command], cwd=root / "deploy/prometheus", capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr

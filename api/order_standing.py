@@ -1,29 +1,9 @@
-"""What operators see of an order beside what customers do: what is left to do, and the way into the Web UI."""
-
-from dataclasses import dataclass
-from urllib.parse import quote
+"""How an order stands before operators: why it waits for them, what is left to do or to undo, what they may do."""
 
 from api.console_deeds import OrderDeed
 from contracts.fulfilments import Fulfilment
-from contracts.ids import order_workflow_id
 from contracts.orders import EventType, Order, OrderStatus, Phase
 from contracts.steps import StepName, StepOutcome, find_step
-
-
-@dataclass(frozen=True)
-class TemporalLinks:
-    """Leads into Temporal's Web UI, where it can be reached."""
-
-    ui_url: str | None
-    namespace: str
-
-    def of_order(self, order_id: str) -> str | None:
-        return self.of_workflow(order_workflow_id(order_id))
-
-    def of_workflow(self, workflow_id: str) -> str | None:
-        if self.ui_url is None:
-            return None
-        return f"{self.ui_url.rstrip('/')}/namespaces/{self.namespace}/workflows/{quote(workflow_id, safe='')}"
 
 
 def why_parked(order: Order) -> str | None:
