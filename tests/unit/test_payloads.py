@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,19 @@ def test_bad_keys_are_refused_without_being_repeated(keys: str, monkeypatch: pyt
 
     for secret in (base64.b64encode(NEW).decode(), *(part.partition("=")[2] for part in keys.split(","))):
         assert not secret or secret not in str(refused.value)
+
+
+def test_no_client_or_replayer_of_ours_has_a_data_converter_of_its_own() -> None:
+    root = Path(__file__).parents[2]
+    modules = [
+        *root.glob("*.py"),
+        *(path for folder in ("activities", "api", "hosting", "stack") for path in root.glob(f"{folder}/**/*.py")),
+    ]
+    texts = {path.name: path.read_text() for path in modules}
+    making = {name: text for name, text in texts.items() if "Client.connect(" in text or "Replayer(" in text}
+
+    assert {"worker.py", "services.py", "migration.py", "demo.py", "deployments.py"} <= making.keys()
+    for name, text in making.items():
+        made = len(re.findall(r"\b(?:Client\.connect|Replayer)\(", text))
+        assert len(re.findall(r"\bdata_converter=data_converter\(", text)) == made, name
+    assert [name for name, text in texts.items() if "pydantic_data_converter" in text] == ["payloads.py"]
