@@ -57,7 +57,7 @@ class EncryptionCodec(PayloadCodec):
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Raises PayloadUnreadable."""
-        return [self._decrypted(payload) if is_encrypted(payload) else payload for payload in payloads]
+        return [self._decrypted(payload) if _is_encrypted(payload) else payload for payload in payloads]
 
     def _encrypted(self, payload: Payload) -> Payload:
         nonce = os.urandom(NONCE_BYTES)
@@ -65,7 +65,7 @@ class EncryptionCodec(PayloadCodec):
         return Payload(metadata={"encoding": ENCODING, KEY_ID: self._active}, data=nonce + sealed)
 
     def _decrypted(self, envelope: Payload) -> Payload:
-        key_id = envelope.metadata[KEY_ID]
+        key_id = envelope.metadata.get(KEY_ID, b"")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise PayloadUnreadable(f"a payload is encrypted with key {_shown(key_id)}, which is not configured here")
@@ -79,13 +79,8 @@ class EncryptionCodec(PayloadCodec):
             ) from None
 
 
-def is_encrypted(payload: Payload) -> bool:
+def _is_encrypted(payload: Payload) -> bool:
     return payload.metadata.get("encoding") == ENCODING
-
-
-def key_of(payload: Payload) -> str | None:
-    """The id of the key that a payload is encrypted with; None for one that is not."""
-    return payload.metadata[KEY_ID].decode(errors="replace") if is_encrypted(payload) else None
 
 
 def _authenticated(key_id: bytes) -> bytes:

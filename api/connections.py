@@ -9,11 +9,15 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Self
+from uuid import uuid4
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from api.errors import HeadersTooLarge, Problem, RequestMalformed, RequestTooSlow
 
 # An extension of ASGI, of our own.
 EXTENSION = "followthrough.connection"
@@ -24,6 +28,7 @@ REFUSAL = (
     "content-type: application/problem+json\r\n"
     "content-length: {length}\r\n"
     "connection: close\r\n"
+    "x-request-id: {request_id}\r\n"
     "cache-control: no-store\r\n"
     "x-content-type-options: nosniff\r\n"
     "content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
@@ -94,7 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._in_head or self.transport.is_closing():
             return
         if self._head_bytes > self.max_head_bytes:
-            self._refuse(431, "Request Header Fields Too Large")
+            self._refuse(HeadersTooLarge())
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):
             # Empty lines before a request are skipped unseen, and yet end the wait for the next one.
             self._expect_within(self.head_within_s)
@@ -121,11 +126,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "Bad Request")
+        self._refuse(RequestMalformed())
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(self.read_within_s, self.transport.abort)
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.read_within_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -160,9 +166,9 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._in_head and self._head_bytes == 0:
             self.transport.close()
         else:
-            self._refuse(408, "Request Timeout")
+            self._refuse(RequestTooSlow())
 
-    def _refuse(self, status: int, phrase: str) -> None:
+    def _refuse(self, problem: Problem) -> None:
         """Answer, where no answer has begun, and close."""
         self._expect_nothing()
         if self.transport.is_closing():
@@ -173,9 +179,12 @@ class HttpProtocol(HttpToolsProtocol):
         if not can_answer:
             self.transport.abort()
             return
-        problem = {"type": "about:blank", "title": phrase, "status": status}
-        body = json.dumps(problem)
-        answer = REFUSAL.format(status=status, phrase=phrase, length=len(body), body=body)
+        request_id = uuid4().hex
+        body = json.dumps(problem.body(request_id))
+        phrase = HTTPStatus(problem.status).phrase
+        answer = REFUSAL.format(
+            status=problem.status, phrase=phrase, request_id=request_id, length=len(body), body=body
+        )
         self.transport.write(answer.encode("ascii"))
         self.transport.close()
 

@@ -95,6 +95,18 @@ class RequestTooLarge(Problem):
     status, code, title = 413, ErrorCode.REQUEST_TOO_LARGE, "The body is too large"
 
 
+class RequestMalformed(Problem):
+    status, code, title = 400, ErrorCode.REQUEST_MALFORMED, "This is no HTTP request"
+
+
+class RequestTooSlow(Problem):
+    status, code, title = 408, ErrorCode.REQUEST_TOO_SLOW, "The request took too long to arrive"
+
+
+class HeadersTooLarge(Problem):
+    status, code, title = 431, ErrorCode.HEADERS_TOO_LARGE, "The headers are too large"
+
+
 class InvalidCursor(Problem):
     status, code, title = 400, ErrorCode.INVALID_CURSOR, "The cursor is not one that a list gave"
 

@@ -73,7 +73,8 @@ async def _upgrade(database_url: str, to: str) -> None:
             await connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             await connection.commit()
             await _run_patiently(connection, to)
-            await _grant(connection)
+            if to == HEAD:
+                await _grant(connection)
     finally:
         await engine.dispose()
 

@@ -16,7 +16,8 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from settings import DeploymentSettings, TemporalSettings
+from payloads import data_converter
+from settings import DeploymentSettings, PayloadSettings, TemporalSettings
 from stack.errors import StackError
 
 Result = TypeVar("Result")
@@ -144,7 +145,9 @@ async def with_deployment(act: Callable[[Deployment], Awaitable[Result]]) -> Res
     """Act on the deployment that the environment names."""
     temporal = TemporalSettings()
     try:
-        client = await Client.connect(temporal.address, **temporal.access)
+        client = await Client.connect(
+            temporal.address, data_converter=data_converter(PayloadSettings().keys), **temporal.access
+        )
         return await act(Deployment(client, DeploymentSettings().deployment_name))
     except (RPCError, RuntimeError) as error:
         raise StackError(

@@ -15,7 +15,7 @@ from tests.stack_session import RunningStack
 from tests.webhooks import answer, hook
 
 # What tells one order, customer or item from another.
-IDENTIFYING = re.compile(r"(ord|acct|job|rpt|whe|whd|bat|mail)_[0-9A-Z]{20,}|@|customer-", re.IGNORECASE)
+IDENTIFYING = re.compile(r"(ord|acct|job|rpt|whe|whd|bat|mail)_[0-9A-Z]{20,}|@|customer-\d", re.IGNORECASE)
 MOST_LINES = 6_000
 OF_ORDERS = ("followthrough_order", "followthrough_provider")
 OF_ATTEMPTS = ("followthrough_job_attempt", "followthrough_webhook")

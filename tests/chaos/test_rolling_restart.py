@@ -95,6 +95,9 @@ class Apis:
         self._balancer = balancer
         self._ports = PortReservations()
 
+    def release_ports(self) -> None:
+        self._ports.release()
+
     async def start(self) -> tuple[str, WorkerProcess]:
         """One more, which is sent requests once this returns."""
         port = self._ports.take_free()
@@ -146,6 +149,7 @@ async def test_a_rolling_restart_fails_no_request_and_loses_nothing(
             await load.jobs_begin()
             let_go_after_s.append(await worker.stop())
             await apis.replace(*api)
+        apis.release_ports()
         load.end()
         await running
         orders = shop.orders(product.sku, load.ids)

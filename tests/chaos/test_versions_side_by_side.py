@@ -118,7 +118,7 @@ async def test_orders_end_on_the_release_that_began_them_and_a_rollback_brings_i
     versioned_home: Path, versioned_shop: Shop, versioned_workers: Workers, figures: Figures
 ) -> None:
     home, shop, workers = versioned_home, versioned_shop, versioned_workers
-    figure = figures.begin("nothing: two releases side by side", 4 * ORDERS)
+    figure = figures.begin("nothing: two releases side by side", 5 * ORDERS)
     await (await workers.start(**of_release(OLD))).ready_at()
     assert await deploy(home, "promote", "--build-id", OLD) == f"{OLD} is current\n"
     before = await shop.place(ORDERS, **NEEDS_APPROVAL)
@@ -137,11 +137,15 @@ async def test_orders_end_on_the_release_that_began_them_and_a_rollback_brings_i
 
     said = await deploy(home, "rollback")
     again = await shop.place(ORDERS)
+    await deploy(home, "ramp", "--build-id", NEW, "--percentage", "100")
+    ramped = await shop.place(ORDERS)
+    assert set(await ramped.outcomes()) == {"completed"}
+    assert await deploy(home, "rollback") == f"{NEW} gets nothing new any more\n"
     await approve(before)
     await approve(after)
 
     assert said == f"{OLD} is current again, as before {NEW}\n"
-    everything = (before, unused, after, again)
+    everything = (before, unused, after, again, ramped)
     for orders in everything:
         assert set(await orders.outcomes()) == {"completed"}
         assert await orders.wrong() == []
@@ -150,8 +154,9 @@ async def test_orders_end_on_the_release_that_began_them_and_a_rollback_brings_i
         Counter({OLD: ORDERS}),
         Counter({NEW: ORDERS}),
         Counter({OLD: ORDERS}),
+        Counter({NEW: ORDERS}),
     ]
-    assert [await timers(orders) for orders in everything] == [0, 0, ORDERS, 0]
+    assert [await timers(orders) for orders in everything] == [0, 0, ORDERS, 0, ORDERS]
     assert await statuses(home) == {NEW: "draining", OLD: "current"}
     assert job == "hello"
     pinned = await versioning_of(shop, after.handles[0].id)

@@ -29,7 +29,7 @@ from workflows.upkeep import UPKEEP
 from workflows.welcome import AccountMailWorkflow, WelcomeWorkflow
 
 ROOT = Path(__file__).parents[2]
-WORKFLOWS: list[type] = [
+WORKFLOWS = [
     OrderWorkflow,
     WelcomeWorkflow,
     AccountMailWorkflow,

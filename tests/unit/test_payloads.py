@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, FailureError
 
-from payloads import ENCODING, KEY_ID, NONCE_BYTES, EncryptionCodec, PayloadUnreadable, data_converter, key_of
+from payloads import ENCODING, KEY_ID, NONCE_BYTES, EncryptionCodec, PayloadUnreadable, data_converter
 from settings import PayloadSettings
 
 OLD, NEW = b"o" * 32, bytes(range(32))
@@ -50,7 +51,7 @@ async def test_the_first_key_encrypts_and_each_decrypts() -> None:
     [fresh] = await rotated.encode([Parcel(street=STREET)])
     written = [await encrypted_with("old", OLD), fresh]
 
-    assert [key_of(payload) for payload in written] == ["old", "new"]
+    assert [payload.metadata[KEY_ID] for payload in written] == [b"old", b"new"]
     assert await rotated.decode(written, [Parcel, Parcel]) == [Parcel(street=STREET)] * 2
 
 
@@ -65,7 +66,6 @@ async def test_what_was_written_before_there_were_keys_stays_readable(codec: Enc
     [plain] = await pydantic_data_converter.encode([Parcel(street=STREET)])
 
     assert await codec.decode([plain]) == [plain]
-    assert key_of(plain) is None
 
 
 async def test_an_unknown_key_is_named_and_is_no_failure_of_the_workflow(codec: EncryptionCodec) -> None:
@@ -99,6 +99,11 @@ def too_short(payload: Payload) -> None:
 
 def empty(payload: Payload) -> None:
     payload.data = b""
+
+
+async def test_an_envelope_without_a_key_is_refused(codec: EncryptionCodec) -> None:
+    with pytest.raises(PayloadUnreadable, match="key ''"):
+        await codec.decode([Payload(metadata={"encoding": ENCODING}, data=b"x" * 40)])
 
 
 @pytest.mark.parametrize(
@@ -182,3 +187,19 @@ def test_bad_keys_are_refused_without_being_repeated(keys: str, monkeypatch: pyt
 
     for secret in (base64.b64encode(NEW).decode(), *(part.partition("=")[2] for part in keys.split(","))):
         assert not secret or secret not in str(refused.value)
+
+
+def test_no_client_or_replayer_of_ours_has_a_data_converter_of_its_own() -> None:
+    root = Path(__file__).parents[2]
+    modules = [
+        *root.glob("*.py"),
+        *(path for folder in ("activities", "api", "hosting", "stack") for path in root.glob(f"{folder}/**/*.py")),
+    ]
+    texts = {path.name: path.read_text() for path in modules}
+    making = {name: text for name, text in texts.items() if "Client.connect(" in text or "Replayer(" in text}
+
+    assert {"worker.py", "services.py", "migration.py", "demo.py", "deployments.py"} <= making.keys()
+    for name, text in making.items():
+        made = len(re.findall(r"\b(?:Client\.connect|Replayer)\(", text))
+        assert len(re.findall(r"\bdata_converter=data_converter\(", text)) == made, name
+    assert [name for name, text in texts.items() if "pydantic_data_converter" in text] == ["payloads.py"]

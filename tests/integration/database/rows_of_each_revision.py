@@ -10,6 +10,7 @@ DELIVERY = "whd_01J0000000000000000000000A"
 JOB = "job_01J0000000000000000000000A"
 FAILED_JOB = "job_01J0000000000000000000000B"
 BATCH = "bat_01J0000000000000000000000A"
+BULK = "blk_01J0000000000000000000000A"
 REPORT = "rpt_01J0000000000000000000000A"
 MAIL = "mail_01J0000000000000000000000A"
 MESSAGE = "<welcome.1@followthrough.example>"
@@ -152,6 +153,15 @@ ROWS = (
         "job_batches (id, type, subject, queue, priority, total, key_hash, request_hash) VALUES "
         f"('{BATCH}', 'diagnostics.echo', 'ada', 'jobs-bulk', 4, 2, repeat('7', 64), repeat('8', 64))",
         since="0013",
+    ),
+    Row(
+        "bulk_actions (id, action, filter, per_second, total, actor, note, request_id, key_hash, request_hash) VALUES "
+        f"('{BULK}', 'retry', '{{}}', 10, 1, 'olga', '', 'req_3', repeat('9', 64), repeat('0', 64))",
+        since="0014",
+    ),
+    Row(
+        f"bulk_items (bulk_id, number, subject, kind) VALUES ('{BULK}', 1, '{FAILED_JOB}', 'job')",
+        since="0014",
     ),
     Row("discarded_letters (id, since) VALUES ('job_01J0000000000000000000000C', now())", since="0013"),
     Row(

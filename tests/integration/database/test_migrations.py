@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -45,6 +46,16 @@ from tests.integration.database.rows_of_each_revision import (
 
 REVISIONS = sorted(one.revision for one in ScriptDirectory.from_config(migrate.configuration()).walk_revisions())
 NOT_BLOCKED_S = 1.0
+VERSIONS = Path(migrate.__file__).parent / "migrations" / "versions"
+CONCURRENT_INDEX = f"""
+from alembic import op
+revision, down_revision = "9000", "{REVISIONS[-1]}"
+def upgrade():
+    with op.get_context().autocommit_block():
+        options = {{"schema": "followthrough", "postgresql_concurrently": True}}
+        op.drop_index("orders_total_idx", "orders", if_exists=True, **options)
+        op.create_index("orders_total_idx", "orders", ["total", "id"], **options)
+"""
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Rows = Mapping[str, list[dict[str, Any]]]
@@ -212,6 +223,24 @@ async def test_a_migration_makes_way_for_those_who_want_the_tables(
     assert await missing(database_url) == [revision for revision in REVISIONS if revision > "0012"]
     await upgrade(database_url)
     assert await missing(database_url) == []
+
+
+async def test_an_index_is_built_without_locking_writers_out(
+    database_url: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "9000_index.py").write_text(CONCURRENT_INDEX)
+    config = migrate.configuration()
+    config.set_main_option("version_locations", f"{VERSIONS}:{tmp_path}")
+    monkeypatch.setattr(migrate, "configuration", lambda: config)
+    await upgrade(database_url, REVISIONS[-1])
+    # What an earlier try leaves that was broken off.
+    await connection.execute("CREATE INDEX orders_total_idx ON followthrough.orders (total)")
+
+    await upgrade(database_url)
+
+    definition = await connection.fetchval("SELECT pg_get_indexdef('followthrough.orders_total_idx'::regclass)")
+    assert "(total, id)" in definition
+    assert await connection.fetchval("SELECT version_num FROM followthrough.alembic_version") == "9000"
 
 
 async def test_a_schema_that_is_ahead_of_the_code_stays_as_it_is(database_url: str, connection: Connection) -> None:

@@ -20,8 +20,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from contracts.orders import Address, OrderStatus
 from payloads import data_converter
 from stack.home import Home
-from tests.acceptance.client import BIKE, Caller, order_body
+from tests.acceptance.client import BIKE, Caller, Door, order_body
 from tests.accounts import NewAccount, token_in
+from tests.jobs import echo, until
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop, ShopOrder, open_shop
 from tests.stack_session import RunningStack, bring_up, followthrough, throw_away
 from tests.temporal_databases import dump
@@ -54,7 +55,7 @@ async def client_with(stack: RunningStack, converter: DataConverter) -> Client:
 
 
 async def test_nothing_of_a_customer_can_be_read_in_temporals_databases(
-    stack: RunningStack, shop: Shop, customer: Caller, operator: Caller
+    stack: RunningStack, shop: Shop, door: Door, customer: Caller, operator: Caller
 ) -> None:
     # An order that is moved (an update), approved (a signal), and whose calls fail (failures, attempts, summaries).
     placed = (await customer.place(order_body(sku=BIKE, quantity=1, ship_to=SHIP_TO))).json()
@@ -66,6 +67,10 @@ async def test_nothing_of_a_customer_can_be_read_in_temporals_databases(
     assert (await customer.order(placed["id"]))["ship_to"]["city"] == ELSEWHERE.city
     await operator.post(f"/v1/admin/orders/{placed['id']}/approve", json={"note": f"note{MARK}"})
     await customer.until(placed["id"], "completed")
+    # A job that fails first and then tells how far it is, which its heartbeats carry.
+    owner = door.customer("jobs:write")
+    echoed = await echo(owner, message=f"echo{MARK}", fail_times=1, sleep_s=0.5)
+    await until(owner, echoed, "succeeded")
     # A refusal, and a sign-up whose mail fails first.
     refused = await customer.place(order_body(ship_to=SHIP_TO, payment_method="pm_card_visa_chargeDeclined"))
     await customer.until(refused.json()["id"], "rejected")
@@ -92,8 +97,18 @@ async def test_nothing_of_a_customer_can_be_read_in_temporals_databases(
     assert dumped.where(f"Plain{MARK}") == ["temporal.history_node"]
     assert "temporal_visibility.executions_visibility" in dumped.where(f"M{MARK}")
     assert "temporal.executions" in dumped.where(placed["id"])
+    assert dumped.where(echoed["id"])
     assert "temporal_visibility.executions_visibility" in dumped.where(customer.subject)
-    for word in (*WORDS, email, f"grace-{MARK}", f"note{MARK}", token_in(mail), "pm_card_visa", "Lovelace"):
+    for word in (
+        *WORDS,
+        email,
+        f"grace-{MARK}",
+        f"note{MARK}",
+        f"echo{MARK}",
+        token_in(mail),
+        "pm_card_visa",
+        "Lovelace",
+    ):
         assert dumped.where(word) == [], word
 
 

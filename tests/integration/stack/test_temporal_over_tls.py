@@ -49,20 +49,24 @@ async def test_mutual_tls_lets_those_in_who_have_a_certificate(running_home: Pat
     assert '"worker started"' in worker
 
 
-async def test_an_api_key_is_sent_as_a_bearer_token_over_tls(running_home: Path, tmp_path: Path) -> None:
+async def test_an_api_key_is_sent_as_a_bearer_token_and_nothing_asked_for_that_clients_may_not_do(
+    running_home: Path, tmp_path: Path
+) -> None:
+    """Temporal Cloud lets no client make namespaces and search attributes; here they are there already."""
     authority = Authority(tmp_path, "authority")
     target = str(Home(running_home).state().temporal_address)
     async with tls_server(target, authority.issue("temporal.internal"), clients=None) as server:
         done = await run(
             running_home,
             "migrate",
-            "--check",
             TEMPORAL_ADDRESS=server.address,
             TEMPORAL_TLS_SERVER_CA_CERT_PATH=str(authority.path),
             TEMPORAL_API_KEY="a-key-of-temporal-cloud",
         )
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert {"DescribeTaskQueue", "DescribeSchedule"} <= server.calls
+    assert server.calls.isdisjoint({"RegisterNamespace", "AddSearchAttributes", "ListSearchAttributes"})
     assert server.authorizations == {"Bearer a-key-of-temporal-cloud"}
 
 

@@ -64,11 +64,12 @@ class Authority:
 
 @dataclass
 class TlsServer:
-    """Where it listens, and what it has seen: common names of clients' certificates, `authorization` headers."""
+    """Where it listens, and what it has seen: common names of clients' certificates, `authorization` headers, calls."""
 
     address: str = ""
     clients: set[str] = field(default_factory=set)
     authorizations: set[str] = field(default_factory=set)
+    calls: set[str] = field(default_factory=set)
 
 
 @asynccontextmanager
@@ -90,7 +91,7 @@ async def tls_server(
         if found := writer.get_extra_info("peercert"):
             server.clients |= {value for ((name, value),) in found["subject"] if name == "commonName"}
         onward_reader, onward_writer = await asyncio.open_connection(host, int(port))
-        noted = HeaderNotes(server.authorizations)
+        noted = HeaderNotes(server)
         directions = [_pump(reader, onward_writer, noted), _pump(onward_reader, writer, None)]
         tasks = {asyncio.create_task(direction) for direction in directions}
         under_way.update(tasks)
@@ -105,13 +106,15 @@ async def tls_server(
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        # Closing a transport takes the loop one more turn.
+        await asyncio.sleep(0)
 
 
 class HeaderNotes:
     """Reads the header blocks of what a client sends, in HTTP/2's frames."""
 
-    def __init__(self, authorizations: set[str]) -> None:
-        self._authorizations = authorizations
+    def __init__(self, server: TlsServer) -> None:
+        self._server = server
         self._decoder = Decoder()
         self._buffer = b""
         self._skip = PREFACE_BYTES
@@ -139,14 +142,18 @@ class HeaderNotes:
             payload = payload[5:]
         for name, value in self._decoder.decode(payload):
             if str(name) == "authorization":
-                self._authorizations.add(str(value))
+                self._server.authorizations.add(str(value))
+            elif str(name) == ":path":
+                self._server.calls.add(str(value).rpartition("/")[2])
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, noted: HeaderNotes | None) -> None:
-    with suppress(OSError, ssl.SSLError):
-        while chunk := await reader.read(CHUNK_BYTES):
-            if noted is not None:
-                noted.read(chunk)
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
+    try:
+        with suppress(OSError, ssl.SSLError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                if noted is not None:
+                    noted.read(chunk)
+                writer.write(chunk)
+                await writer.drain()
+    finally:
+        writer.close()

@@ -19,6 +19,7 @@ LIMIT_S = 0.3
 DRIP_S = 0.05
 WITHIN_S = 10.0
 MEGABYTE = b"x" * 1024 * 1024
+CODES = {400: "request_malformed", 408: "request_too_slow", 431: "headers_too_large"}
 
 
 class Impatient(HttpProtocol):
@@ -126,7 +127,9 @@ def assert_refused(heard: bytes, status: int) -> None:
     assert headers[b"content-security-policy"].startswith(b"default-src 'none'")
     assert headers[b"content-type"] == b"application/problem+json"
     assert headers[b"connection"] == b"close"
-    assert json.loads(body)["status"] == status
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, CODES[status])
+    assert problem["request_id"] == headers[b"x-request-id"].decode()
 
 
 async def test_headers_that_trickle_are_cut_off(server: Server) -> None:

@@ -14,11 +14,11 @@ import os, sys
 from contextlib import ExitStack
 from pathlib import Path
 from stack.home import Home
-from stack.run import _joined
+from stack.run import joined
 
 with ExitStack() as running:
     for _ in range(3):
-        running.enter_context(_joined(Home(Path(sys.argv[1])), "worker_metrics"))
+        running.enter_context(joined(Home(Path(sys.argv[1])), "worker_metrics"))
         print(os.environ.pop("FOLLOWTHROUGH_WORKER_METRICS_PORT"))
 """
 
