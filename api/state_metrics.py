@@ -28,6 +28,7 @@ BOOKS_EVERY_S = 15.0
 QUEUES_EVERY_S = 15.0
 # Runs of schedules are minutes apart.
 SCHEDULES_EVERY_S = 60.0
+STOPPED_AFTER_S = 0.1
 
 Labels = tuple[str, ...]
 
@@ -76,13 +77,8 @@ class StateMetrics(Collector):
         for metrics in list(self._found.values()):
             yield from metrics
 
-    async def keep_reading(self) -> None:
-        """Read every source at its times, until cancelled."""
-        async with asyncio.TaskGroup() as reading:
-            for source in self.sources:
-                reading.create_task(self._keep_reading(source))
-
-    async def _keep_reading(self, source: Source) -> None:
+    async def keep_reading(self, source: Source) -> None:
+        """Read a source at its times, until cancelled."""
         while True:
             await self.read(source)
             await asyncio.sleep(source.every_s)
@@ -176,10 +172,13 @@ def _gauge(name: str, what: str, labels: Labels, values: Mapping[Labels, float])
 async def shown(state: StateMetrics) -> AsyncIterator[None]:
     """Read and show the state while the context is open."""
     REGISTRY.register(state)
-    reading = asyncio.create_task(state.keep_reading())
+    reading = {asyncio.create_task(state.keep_reading(source)) for source in state.sources}
     try:
         yield
     finally:
         REGISTRY.unregister(state)
-        reading.cancel()
-        await asyncio.wait({reading})
+        while reading:
+            for task in reading:
+                task.cancel()
+            # A connection that is cancelled may raise something else, which hides that it was, and be read anew.
+            _, reading = await asyncio.wait(reading, timeout=STOPPED_AFTER_S)
