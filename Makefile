@@ -65,3 +65,4 @@ alerts: runnable
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos
 	@$(BIN)/pytest --ignore=tests/chaos -m outage
+	@RANDOM_ORDERS=440 $(BIN)/pytest tests/integration/orders/test_random_faults.py

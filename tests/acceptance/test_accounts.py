@@ -110,8 +110,9 @@ async def test_a_taken_address_is_answered_like_a_fresh_one_and_its_owner_is_tol
     assert second["id"] != first["id"]
     for caller in (owner(door, second), door.operator()):
         assert_problem(await caller.get(second["links"]["self"]), 404, "not_found")
-    subjects = [mail["subject"] for mail in await mails(stack, first["email"], 2)]
-    assert subjects == ["Welcome! Please confirm your address", "You already have an account"]
+    # Each is sent by a process of its own.
+    subjects = {mail["subject"] for mail in await mails(stack, first["email"], 2)}
+    assert subjects == {"Welcome! Please confirm your address", "You already have an account"}
     # The owner's name stays, whatever the stranger gave.
     assert (await owner(door, first).get(first["links"]["self"])).json()["name"] == "Ada"
 

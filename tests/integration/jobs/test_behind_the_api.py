@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 from temporalio.client import ActivityExecutionStatus, ActivityOptionsKeys, PendingActivityState
 
@@ -164,6 +165,7 @@ async def test_a_start_that_is_repeated_runs_the_job_once(owner: Caller, shop: S
     assert (await read(owner, done)) == done
 
 
+@pytest.mark.outage
 async def test_while_temporal_is_away_jobs_are_accepted_and_their_rows_are_shown(
     own_stack: RunningStack, own_caller: Caller
 ) -> None:
@@ -179,6 +181,7 @@ async def test_while_temporal_is_away_jobs_are_accepted_and_their_rows_are_shown
     assert not (await until(own_caller, job, "succeeded"))["stale"]
 
 
+@pytest.mark.outage
 async def test_a_watcher_waits_while_temporal_is_away_and_then_hears_the_rest(
     own_stack: RunningStack, own_caller: Caller
 ) -> None:
@@ -194,6 +197,7 @@ async def test_a_watcher_waits_while_temporal_is_away_and_then_hears_the_rest(
     assert events[-1].entry["status"] == "cancelled"
 
 
+@pytest.mark.outage
 async def test_one_customers_crowd_of_jobs_does_not_starve_anothers_one(door: Door) -> None:
     many, one = door.customer("jobs:write"), door.customer("jobs:write")
     slots = asyncio.Semaphore(AT_ONCE)

@@ -28,6 +28,8 @@ from tests.jobs import Json, accepted, echo, until
 from tests.shop import Shop, open_shop
 from tests.stack_session import RunningStack, bring_up, throw_away
 
+pytestmark = pytest.mark.outage
+
 JOB_QUEUES = "jobs,jobs-bulk"
 AT_ONCE = 3
 LIMITED, RATE = 24, 8.0
@@ -205,7 +207,6 @@ async def test_three_hundred_jobs_of_one_customer_do_not_keep_anothers_one_waiti
 
 
 # A kill, and half a minute.
-@pytest.mark.outage
 async def test_a_killed_worker_leaves_no_process_of_a_job_behind_and_the_job_runs_again(
     owner: Caller, home: Path, shop: Shop, workers: Workers
 ) -> None:

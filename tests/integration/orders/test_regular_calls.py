@@ -9,6 +9,8 @@ from contracts import queues
 from tests.shop import Shop, open_shop
 from tests.stack_session import RunningStack, bring_up, throw_away
 
+pytestmark = pytest.mark.outage
+
 
 @pytest.fixture(scope="module")
 def regular_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:

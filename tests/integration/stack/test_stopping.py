@@ -14,6 +14,8 @@ from stack.processes import ProcessId
 from tests.integration.stack.conftest import WITHOUT_OURS, eventually, left_over, pids
 from tests.stack_session import FOLLOWTHROUGH, bring_up, clean_environment, followthrough, status, throw_away
 
+pytestmark = pytest.mark.outage
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -4,10 +4,14 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from stack.home import Home
 from tests.integration.stack.conftest import eventually
 from tests.integration.stack.tls_server import Authority, tls_server
 from tests.stack_session import FOLLOWTHROUGH, clean_environment, followthrough
+
+pytestmark = pytest.mark.outage
 
 Variables = dict[str, str]
 
