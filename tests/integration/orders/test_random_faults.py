@@ -17,12 +17,13 @@ from tests.integration.orders.plans import Approval, Cancel, CancelBy, Operator,
 from tests.providers_ledger import Effects
 from tests.shop import ADA, POLL_S, Evidence, Shop, ShopOrder, Stock
 
-# `make chaos` asks for 440, of which at least 300 meet a fault.
+# `make chaos` asks for all, of which at least 300 meet a fault.
+ALL_PLANS = 440
 PLANS = int(os.environ.get("RANDOM_ORDERS", "60"))
 AT_ONCE = 28
 EACH_WITHIN_S = 60
 ALL_WITHIN_S = 240
-EXAMPLES = PLANS * 300 // 440
+EXAMPLES = PLANS * 300 // ALL_PLANS
 
 AMOUNT = 1_999
 LARGE_AMOUNT = 60_000
@@ -337,8 +338,9 @@ def test_what_was_sent_arrives_however_its_steps_are_told_and_changes_nothing_el
         assert after.model_copy(update={"shipments": ()}) == before.agreed
 
 
+@pytest.mark.skipif(PLANS < ALL_PLANS, reason="so few plans have no order of each shape")
 def test_the_plans_meet_every_shape_of_order(examples: Examples) -> None:
     assert {evidence.status for _, evidence in examples} == FINAL_STATUSES
-    assert {len(evidence.booked.fulfilments) for _, evidence in examples} >= {1, 2, 3}
+    assert {len(evidence.booked.fulfilments) for _, evidence in examples} == {1, 2, 3, 4}
     assert any(evidence.booked.removed_lines and sent(evidence) for _, evidence in examples)
     assert any(EventType.ADDRESS_CHANGED in evidence.timeline for _, evidence in examples)
