@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -75,8 +75,8 @@ class Stop:
 class WatchedBooks(Books):
     """Our books, with a stop before each commit and one behind it."""
 
-    def __init__(self, engine: AsyncEngine, *, stop: Stop) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: AsyncEngine, committed: Callable[[OpenOrder], None], *, stop: Stop) -> None:
+        super().__init__(engine, committed)
         self._stop = stop
 
     @asynccontextmanager
