@@ -19,9 +19,9 @@ from api.errors import NotFound
 from api.event_streams import EventStream
 from api.metrics import ATTENTION_WATCHERS_DROPPED
 from api.page_routing import Form, PageRoute, SignedIn
+from api.page_streams import farewell
 from api.routing import requires_session
 from api.sessions import CONSOLE, Session
-from api.shop_stream import NOTHING, TIMER_MAY_BE_EARLY_S
 from contracts.audit import Act
 from contracts.dead_letters import DeadLetterFilter, DeadLetterKind
 from contracts.ids import is_endpoint_id, is_job_id, is_mail_id
@@ -98,9 +98,8 @@ class AttentionResponse(EventStream[FollowingAttention]):
     async def _events(self) -> AsyncIterator[bytes]:
         async for event in super()._events():
             yield event
-        if self._session.lasts_s <= TIMER_MAY_BE_EARLY_S:
-            yield format_sse_event(event="expired", data_str=NOTHING)
-            yield format_sse_event(event="end", data_str=NOTHING)
+        for event in farewell(self._session):
+            yield event
 
     def _event(self, found: NeedsAttention) -> bytes:
         data = rendered("attention_event.html", self._session, found=found, kind=None, reason=None, is_live=True)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api.auth import Scope
@@ -14,20 +14,17 @@ from api.order_reading import OrderReader
 from api.order_resource import OrderResource
 from api.order_standing import deeds_for, what_is_left, why_parked
 from api.page_routing import Form, PageRoute, SignedIn
+from api.page_streams import LastShown, OrderPageResponse
 from api.routing import requires_session
 from api.sessions import CONSOLE
-from api.shop_stream import OrderPageResponse
 from api.temporal_links import TemporalLinks
 from contracts.audit import Act
 from contracts.orders import FINAL_STATUSES, Order, OrderStatus, TimelineEntry
 from database.orders import OrderFilter
 
 SHOWN = 25
-MAX_SEQUENCE = 1_000_000
 PATH = f"{CONSOLE}/orders"
 
-After = Annotated[int, Query(ge=0, le=MAX_SEQUENCE)]
-LastEventId = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE)]
 
 router = APIRouter(prefix=PATH, route_class=PageRoute, include_in_schema=False)
 
@@ -66,8 +63,7 @@ async def follow_order(
     feed: Feed,
     letters: Letters,
     links: UiLinks,
-    after: After = 0,
-    last_event_id: LastEventId = None,
+    last_shown: LastShown,
 ) -> Response:
     """The stream that the order's page follows, from the last entry it shows."""
     await reader.known(caller, order_id)
@@ -75,7 +71,6 @@ async def follow_order(
     async def write(order: Order, news: list[TimelineEntry]) -> str:
         return rendered("order_event.html", session, news=news, **await _facts(order, reader, letters, links))
 
-    last_shown = after if last_event_id is None else last_event_id
     return OrderPageResponse(feed, reader, session, caller, order_id, last_shown, write)
 
 

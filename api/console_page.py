@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from starlette.responses import HTMLResponse, Response
-
 from api.console_ids import page_of
-from api.page_writing import environment
-from api.sessions import Session
+from api.page_writing import Pages
 from contracts.attention import AttentionKind
 from contracts.audit import AuditEntry
 from contracts.dead_letters import DeadLetterKind
@@ -69,16 +66,6 @@ ATTENTION: Mapping[AttentionKind, str] = {
 }
 
 
-def page(template: str, session: Session | None, *, status: int = 200, **facts: Any) -> Response:
-    """A page for who has this session. Whatever `facts` say is escaped."""
-    return HTMLResponse(rendered(template, session, **facts), status)
-
-
-def rendered(template: str, session: Session | None, **facts: Any) -> str:
-    """The text of a page, or of a part of one."""
-    return _ENVIRONMENT.get_template(f"console/{template}").render(facts, session=session)
-
-
 def _changes(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
     """What an action changed: the name of each value, how it was, and how it is."""
     before, after = entry.before or {}, entry.after or {}
@@ -89,19 +76,21 @@ def _changes(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
     ]
 
 
-# The shop's macros, too.
-_ENVIRONMENT = environment("templates")
-_ENVIRONMENT.filters |= {
-    "page_of": page_of,
-    "changes": _changes,
-    "reason": lambda code: REASONS.get(code, f"It failed: {code.replace('_', ' ')}."),
-    "path": lambda text: quote(text, safe=""),
-}
-_ENVIRONMENT.globals |= {
-    "kinds": KINDS,
-    "letters": LETTERS,
-    "steps": STEPS,
-    "outcomes": OUTCOMES,
-    "attention": ATTENTION,
-    "order_statuses": tuple(OrderStatus),
-}
+_PAGES = Pages(
+    "console",
+    filters={
+        "page_of": page_of,
+        "changes": _changes,
+        "reason": lambda code: REASONS.get(code, f"It failed: {code.replace('_', ' ')}."),
+        "path": lambda text: quote(text, safe=""),
+    },
+    values={
+        "kinds": KINDS,
+        "letters": LETTERS,
+        "steps": STEPS,
+        "outcomes": OUTCOMES,
+        "attention": ATTENTION,
+        "order_statuses": tuple(OrderStatus),
+    },
+)
+page, rendered = _PAGES.page, _PAGES.rendered

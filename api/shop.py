@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from api.auth import Scope
@@ -24,11 +24,11 @@ from api.errors import (
 from api.order_resource import OrderResource
 from api.outages import Unreachable
 from api.page_routing import Customer, Form, PageRoute, SignedIn
+from api.page_streams import LastShown, OrderPageResponse
 from api.routing import requires_session
 from api.sessions import PAGES, Session
 from api.shop_forms import InvalidForm, order_in, quantities_in
 from api.shop_page import page, rendered
-from api.shop_stream import OrderPageResponse
 from contracts.catalogue import CatalogueItem
 from contracts.customers import CustomerAction
 from contracts.ids import order_id_for
@@ -37,14 +37,11 @@ from contracts.orders import Order, TimelineEntry
 from database.orders import OrderFilter
 
 ORDERS_SHOWN = 20
-MAX_SEQUENCE = 1_000_000
 NOT_SURE = (
     "We could not see whether your order was placed. Place it again just as it is: it will be placed once, "
     "and paid once, however often you try."
 )
 
-After = Annotated[int, Query(ge=0, le=MAX_SEQUENCE)]
-LastEventId = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE)]
 
 router = APIRouter(prefix=PAGES, route_class=PageRoute, include_in_schema=False)
 
@@ -123,8 +120,7 @@ async def follow_order(
     customer: Customer,
     reader: Reader,
     feed: Feed,
-    after: After = 0,
-    last_event_id: LastEventId = None,
+    last_shown: LastShown,
 ) -> Response:
     """The stream that the order's page follows, from the last entry it shows."""
     await reader.known(customer, order_id)
@@ -133,7 +129,6 @@ async def follow_order(
         shown = OrderResource.from_projection(order)
         return rendered("order_event.html", session, order=shown, news=news, refusal=None)
 
-    last_shown = after if last_event_id is None else last_event_id
     return OrderPageResponse(feed, reader, session, customer, order_id, last_shown, write)
 
 

@@ -1,14 +1,11 @@
 """The shop's pages as they are written: the texts are in templates/shop, the words for our codes are here."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pycountry
-from starlette.responses import HTMLResponse, Response
 
 from api.fulfilment_resource import PaymentStatus
-from api.page_writing import environment
-from api.sessions import Session
+from api.page_writing import Pages
 from contracts.fulfilments import FulfilmentStatus
 from contracts.orders import EventType
 from contracts.orders import OrderStatus as Status
@@ -96,26 +93,17 @@ COUNTRIES: Mapping[str, str] = {
     for country in sorted(pycountry.countries, key=lambda country: getattr(country, "common_name", country.name))
 }
 
-_ENVIRONMENT = environment("templates/shop")
-
-
-def page(template: str, session: Session | None, *, status: int = 200, **facts: Any) -> Response:
-    """A page for who has this session. Whatever `facts` say is escaped."""
-    return HTMLResponse(rendered(template, session, **facts), status)
-
-
-def rendered(template: str, session: Session | None, **facts: Any) -> str:
-    """The text of a page, or of a part of one."""
-    return _ENVIRONMENT.get_template(template).render(facts, session=session)
-
-
-_ENVIRONMENT.filters["country"] = lambda code: COUNTRIES.get(code, code)
-_ENVIRONMENT.globals |= {
-    "statuses": STATUSES,
-    "events": EVENTS,
-    "parcels": PARCELS,
-    "payments": PAYMENTS,
-    "test_cards": TEST_CARDS,
-    "field_names": FIELDS,
-    "countries": COUNTRIES,
-}
+_PAGES = Pages(
+    "shop",
+    filters={"country": lambda code: COUNTRIES.get(code, code)},
+    values={
+        "statuses": STATUSES,
+        "events": EVENTS,
+        "parcels": PARCELS,
+        "payments": PAYMENTS,
+        "test_cards": TEST_CARDS,
+        "field_names": FIELDS,
+        "countries": COUNTRIES,
+    },
+)
+page, rendered = _PAGES.page, _PAGES.rendered

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -89,6 +90,16 @@ def bring_up(home: Path, *arguments: str, **variables: str) -> dict[str, Any]:
         pytest.fail(f"the stack did not come up:\n{done.stderr}", pytrace=False)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@contextmanager
+def home_without_worker(home: Path) -> Iterator[Path]:
+    """A stack in this home, with everything but a worker, while the context is open."""
+    try:
+        bring_up(home, "--without", "worker")
+        yield home
+    finally:
+        throw_away(home)
 
 
 def status(home: Path) -> dict[str, Any]:

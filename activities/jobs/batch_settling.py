@@ -1,19 +1,17 @@
 """Cancels the batches that nobody lets go of any more: somebody ended their processes."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 
 import structlog
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.jobs.settling import RPC_TIMEOUT, going_on
 from contracts.ids import batch_workflow_id
 from database.job_batches import BatchRepository
 
 LOOK_EVERY_S = 10.0
-RPC_TIMEOUT = timedelta(seconds=5)
+NOT_YET = "batches not looked after"
 # A process completes when it has let all jobs go, and not before.
 AT_WORK = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
 
@@ -30,9 +28,9 @@ class BatchSettler:
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
         while True:
-            with _going_on():
+            with going_on(NOT_YET):
                 for batch_id in await self._batches.holding_back():
-                    with _going_on(batch_id=batch_id):
+                    with going_on(NOT_YET, batch_id=batch_id):
                         await self._check(batch_id)
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -47,12 +45,3 @@ class BatchSettler:
         if status not in AT_WORK:
             await self._batches.cancel(batch_id)
             log.warning("batch cancelled, since its process is gone", batch_id=batch_id, status=status and status.name)
-
-
-@contextmanager
-def _going_on(**about: str) -> Iterator[None]:
-    """Whatever is wrong with one batch, or with all of them now, they have another turn."""
-    try:
-        yield
-    except Exception as error:
-        log.warning("batches not looked after", error=type(error).__name__, **about)

@@ -15,6 +15,7 @@ from database.job_runs import JobRuns
 
 LOOK_EVERY_S = 2.0
 AT_ONCE = 100
+NOT_YET = "jobs not settled yet"
 RPC_TIMEOUT = timedelta(seconds=5)
 # It was started, since its row left the outbox, and is forgotten: nobody looked for longer than Temporal remembers.
 FORGOTTEN = JobOutcome(
@@ -34,9 +35,9 @@ class JobSettler:
     async def run(self) -> None:
         """Work until cancelled; outages are waited out."""
         while True:
-            with _going_on():
+            with going_on(NOT_YET):
                 for job_id, restarts in await self._runs.unchecked(AT_ONCE):
-                    with _going_on(job_id=job_id):
+                    with going_on(NOT_YET, job_id=job_id):
                         await self._check(job_id, restarts)
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -54,9 +55,9 @@ class JobSettler:
 
 
 @contextmanager
-def _going_on(**about: str) -> Iterator[None]:
-    """Whatever is wrong with one job, or with all of them now, the others have their turn, and these another one."""
+def going_on(trouble: str, **about: str) -> Iterator[None]:
+    """Whatever is wrong with one of them, or with all now, the others have their turn, and these another one."""
     try:
         yield
     except Exception as error:
-        log.warning("jobs not settled yet", error=type(error).__name__, **about)
+        log.warning(trouble, error=type(error).__name__, **about)

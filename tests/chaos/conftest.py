@@ -16,18 +16,14 @@ from tests.chaos.books import Auditor
 from tests.chaos.figures import Figures
 from tests.chaos.shop import Shop
 from tests.chaos.workers import Workers
-from tests.stack_session import bring_up, status, throw_away
+from tests.stack_session import home_without_worker, status
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with everything but a worker."""
-    path = tmp_path_factory.mktemp("chaos") / "home"
-    try:
-        bring_up(path, "--without", "worker")
-        yield path
-    finally:
-        throw_away(path)
+    with home_without_worker(tmp_path_factory.mktemp("chaos") / "home") as home:
+        yield home
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tests.chaos.figures import Figures
 from tests.chaos.shop import Handle, Orders, Shop
 from tests.chaos.workers import Workers
 from tests.jobs import echo, until
-from tests.stack_session import RunningStack, bring_up, followthrough, status, throw_away
+from tests.stack_session import RunningStack, followthrough, home_without_worker, status
 from workflows.orders import OrderWorkflow
 
 ORDERS = 10
@@ -31,12 +31,8 @@ OLD, NEW = "release-1", "release-2"
 @pytest.fixture(scope="module")
 def versioned_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home of its own: once a version is current, workers without one get no orders any more."""
-    path = tmp_path_factory.mktemp("versions") / "home"
-    try:
-        bring_up(path, "--without", "worker")
-        yield path
-    finally:
-        throw_away(path)
+    with home_without_worker(tmp_path_factory.mktemp("versions") / "home") as home:
+        yield home
 
 
 @pytest.fixture(scope="module")

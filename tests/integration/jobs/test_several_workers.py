@@ -26,7 +26,7 @@ from tests.acceptance.client import POLL_S, WITHIN_S, Caller, new_key
 from tests.chaos.workers import WorkerProcess, Workers
 from tests.jobs import Json, accepted, echo, until
 from tests.shop import Shop, open_shop
-from tests.stack_session import RunningStack, bring_up, throw_away
+from tests.stack_session import RunningStack, bring_up, home_without_worker
 
 pytestmark = pytest.mark.outage
 
@@ -42,12 +42,8 @@ GONE_WITHIN_S = 5.0
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with everything but a worker."""
-    path = tmp_path_factory.mktemp("workers") / "home"
-    try:
-        bring_up(path, "--without", "worker")
-        yield path
-    finally:
-        throw_away(path)
+    with home_without_worker(tmp_path_factory.mktemp("workers") / "home") as home:
+        yield home
 
 
 @pytest.fixture(scope="module")

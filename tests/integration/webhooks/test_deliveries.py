@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -198,8 +199,7 @@ async def test_two_workers_have_ten_places_between_them(shop: Shop, stack: Runni
         )
 
     await other.dispose()
-    assert len([one for one in got if isinstance(one, Message)]) == 10
-    assert len([one for one in got if isinstance(one, EndpointBusy)]) == 20
+    assert Counter(type(one) for one in got) == {Message: 10, EndpointBusy: 20}, got
 
 
 async def test_an_attempt_that_was_lost_with_its_worker_keeps_its_place(shop: Shop) -> None:

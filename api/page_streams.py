@@ -1,8 +1,10 @@
-"""An order's page as it changes: server-sent events whose data is what to show, written by the same templates."""
+"""Pages as they change: server-sent events whose data is what to show, written by the same templates."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Annotated
 
+from fastapi import Depends, Header, Query
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api.auth import Principal
@@ -18,8 +20,30 @@ from contracts.orders import Order, TimelineEntry
 NOTHING = "-"
 TIMER_MAY_BE_EARLY_S = 1
 
+MAX_SEQUENCE = 1_000_000
+
 # Writes the order as it is, and what is new of its timeline.
 Write = Callable[[Order, list[TimelineEntry]], Awaitable[str]]
+
+
+async def _last_shown(
+    after: Annotated[int, Query(ge=0, le=MAX_SEQUENCE)] = 0,
+    last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE)] = None,
+) -> int:
+    return after if last_event_id is None else last_event_id
+
+
+# The sequence of the last entry that the page of an order shows.
+LastShown = Annotated[int, Depends(_last_shown)]
+
+
+def farewell(session: Session, *, is_complete: bool = False) -> Iterator[bytes]:
+    """What a stream says at its end: `expired` when the session is over, and `end` when nothing is to come back for."""
+    has_expired = session.lasts_s <= TIMER_MAY_BE_EARLY_S
+    if has_expired:
+        yield format_sse_event(event="expired", data_str=NOTHING)
+    if has_expired or is_complete:
+        yield format_sse_event(event="end", data_str=NOTHING)
 
 
 class OrderPageResponse(TimelineResponse):
@@ -60,11 +84,8 @@ class OrderPageResponse(TimelineResponse):
                 break
             except Unreachable:
                 return
-        has_expired = self._session.lasts_s <= TIMER_MAY_BE_EARLY_S
-        if has_expired:
-            yield format_sse_event(event="expired", data_str=NOTHING)
-        if has_expired or self._place.is_complete:
-            yield format_sse_event(event="end", data_str=NOTHING)
+        for event in farewell(self._session, is_complete=self._place.is_complete):
+            yield event
 
     async def _order(self) -> bytes:
         """The order as our books have it, which is at least as the entry at hand says. Raises Unreachable."""
