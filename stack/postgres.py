@@ -25,6 +25,8 @@ DATABASE_ROLE = "followthrough"
 APP_ROLE = "followthrough_app"
 TEMPORAL_ROLE = "temporal"
 CONNECT_TIMEOUT_S = 2.0
+# Postgres's own 100 are fewer than all pools may take together: Temporal's four services 60, a worker 31, an API 13.
+MAX_CONNECTIONS = 200
 # Nothing of the caller's is needed, and PGOPTIONS and its kin would change what runs.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 # After a kill -9 Postgres refuses to start until its old backends have noticed, 1.6 s at most when measured: it is
@@ -64,6 +66,7 @@ class Postgres:
                 str(self.programs / "postgres"),
                 *("-D", str(self.data), "-p", str(self.port)),
                 *("-c", f"listen_addresses={LOOPBACK}", "-c", "unix_socket_directories="),
+                *("-c", f"max_connections={MAX_CONNECTIONS}"),
             ],
             environment=ENVIRONMENT,
             folder=self.data,

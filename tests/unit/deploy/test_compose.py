@@ -15,11 +15,15 @@ import yaml
 from starlette.applications import Starlette
 from starlette.routing import Match
 
+from activities import outbox_relay
+from api.services import EXPORT_CONNECTIONS
+from hosting import upkeep
 from sandbox.app import build_app
 from sandbox.faults import Faults
 from sandbox.ledger import Ledger
 from sandbox.waiting import Waiting
-from stack import temporal_server
+from settings import ApiSettings, JobSettings, WebhookWorkerSettings, WorkerSettings
+from stack import postgres, temporal_server
 from stack.cli import app as command_line
 
 Service = dict[str, Any]
@@ -216,6 +220,21 @@ def test_temporal_is_set_up_as_in_the_embedded_stack(root: Path, environments: E
     assert server["DB"] == environments["temporal-schema"]["SQL_PLUGIN"]
     schema = _read(root, "deploy/compose/temporal/schema.sh")
     assert dict(re.findall(r"^bring_up_to_date (\S+) (\S+)$", schema, re.MULTILINE)) == temporal_server.SCHEMAS
+
+
+def test_postgres_takes_as_many_connections_as_all_pools_may_hold(services: Services) -> None:
+    temporal = 4 * (int(temporal_server.SQL_CONNECTIONS) + int(temporal_server.VISIBILITY_CONNECTIONS))
+    api = ApiSettings.model_fields["api_database_connections"].default + EXPORT_CONNECTIONS + 1
+    pools = [
+        WorkerSettings.model_fields["worker_database_connections"],
+        WebhookWorkerSettings.model_fields["database_connections"],
+        JobSettings.model_fields["database_connections"],
+    ]
+    worker = sum(pool.default for pool in pools) + outbox_relay.CONNECTIONS + upkeep.CONNECTIONS
+
+    assert services["postgres"]["command"] == ["postgres", "-c", f"max_connections={postgres.MAX_CONNECTIONS}"]
+    # Two of each, as while one version takes over from another.
+    assert temporal + 2 * (api + worker) < postgres.MAX_CONNECTIONS
 
 
 def test_temporals_dynamic_configuration_is_the_embedded_stacks(root: Path) -> None:
