@@ -1,4 +1,4 @@
-"""The OpenAPI description: FastAPI's, with our security scheme and our error format."""
+"""The OpenAPI description: FastAPI's, with our security scheme, our error format and links."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.errors import FieldError, ProblemDetails
+from api.openapi_links import add_links
 from api.order_resource import EXAMPLE, OrderResource
 from api.routing import BEARER
 
@@ -28,6 +29,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     # FastAPI leaves out what is null, and examples with it.
     components["schemas"][OrderResource.__name__]["examples"] = [EXAMPLE]
     components["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    add_links(described)
     return described
 
 
