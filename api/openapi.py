@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.errors import FieldError, ProblemDetails
+from api.job_resource import JobState
 from api.openapi_links import add_links
 from api.order_resource import EXAMPLE, OrderResource
 from api.routing import BEARER
@@ -23,7 +24,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     template = "#/components/schemas/{model}"
     components["schemas"] |= {
         model.__name__: _without_definitions(model.model_json_schema(ref_template=template))
-        for model in (FieldError, ProblemDetails)
+        for model in (FieldError, ProblemDetails, JobState)
     }
     components["schemas"]["ErrorCode"] = ProblemDetails.model_json_schema()["$defs"]["ErrorCode"]
     # FastAPI leaves out what is null, and examples with it.

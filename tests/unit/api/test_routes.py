@@ -130,7 +130,10 @@ async def test_every_operation_on_a_resource_is_linked_from_what_answers_with_it
                 target = operations[link["operationId"]]
                 assert set(link["parameters"]) == _in_path(target), link
                 for expression in link["parameters"].values():
-                    assert _leads_somewhere(expression, operation, response, described), (operation["operationId"], link)
+                    assert _leads_somewhere(expression, operation, response, described), (
+                        operation["operationId"],
+                        link,
+                    )
                 linked.add(link["operationId"])
 
     assert {name for name, operation in operations.items() if _in_path(operation)} - linked == set()
