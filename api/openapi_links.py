@@ -20,6 +20,7 @@ GIVEN: dict[str, dict[str, str]] = {
     "list_deliveries": {"endpoint_id": "$request.path.endpoint_id", "delivery_id": FIRST_LISTED},
     "sign_up": {"account_id": ANSWERED},
     "list_dead_letters": {"letter_id": FIRST_LISTED},
+    "list_attention": {"item_id": FIRST_LISTED},
     "start_bulk": {"bulk_id": ANSWERED},
     "list_schedules": {"name": "$response.body#/items/0/name"},
     "list_catalogue": {"sku": "$response.body#/items/0/sku"},
