@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from api.readiness import Part
 from contracts.queues import ALL
 from settings import ApiSettings, WorkerSettings
 from tests.unit.deploy.conftest import variables_of
@@ -126,7 +128,9 @@ def test_what_goes_on_is_probed_and_stopped_in_time(name: str) -> None:
         assert container[probe]["httpGet"]["port"] in ports
     settings = settings_in(PRODUCTION)
     if component(name) == "api":
-        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        asked = urlsplit(container["readinessProbe"]["httpGet"]["path"])
+        # With all workers away orders are still accepted, so none of them may take the API out of its Service.
+        assert (asked.path, parse_qs(asked.query)) == ("/readyz", {"exclude": [Part.TEMPORAL, Part.WORKER]})
         assert pod["terminationGracePeriodSeconds"] >= float(settings["FOLLOWTHROUGH_API_DRAIN_S"]) + 10
         assert ports == {
             "http": int(settings["FOLLOWTHROUGH_API_PORT"]),
