@@ -175,6 +175,12 @@ def test_every_value_is_one_that_somebody_reads_and_none_is_a_secret() -> None:
     assert not [variable for variable in settings if SECRET.search(variable)]
 
 
+def test_the_web_ui_that_operators_are_sent_to_may_read_what_is_decrypted() -> None:
+    settings = settings_in(PRODUCTION)
+    origin = urlsplit(settings["FOLLOWTHROUGH_TEMPORAL_UI_URL"])._replace(path="").geturl()
+    assert settings["FOLLOWTHROUGH_CODEC_ORIGINS"].split(",") == [origin]
+
+
 def test_the_secret_is_described_whole() -> None:
     named = {ref["key"]: ref for container in CONTAINERS.values() for ref in secrets(container).values()}
     lines = (PRODUCTION / "secret.env.example").read_text().splitlines()
