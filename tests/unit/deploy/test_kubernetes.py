@@ -1,6 +1,8 @@
 """deploy/kubernetes holds what it promises: what it names is there, containers are confined, settings are ours."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,21 @@ def test_what_goes_on_is_probed_and_stopped_in_time(name: str) -> None:
     else:
         assert pod["terminationGracePeriodSeconds"] >= float(settings["FOLLOWTHROUGH_WORKER_DRAIN_S"]) + 5
         assert ports == {"metrics": int(settings["FOLLOWTHROUGH_WORKER_METRICS_PORT"])}
+
+
+def test_a_check_without_schemas_is_skipped_aloud_and_does_not_fail() -> None:
+    skipped = subprocess.run(
+        ["tools/kubeconform.sh"],
+        cwd=FOLDER.parents[1],
+        env={**os.environ, "KUBERNETES_SCHEMAS": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert skipped.returncode == 0, skipped.stderr
+    assert "NO CHECK OF KUBERNETES" in skipped.stdout
+    assert "http://127.0.0.1:1" in skipped.stderr
 
 
 def test_images_have_one_version() -> None:
