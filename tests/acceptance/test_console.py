@@ -14,6 +14,7 @@ from stack.home import Home
 from stack.tokens import sign_token
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door
 from tests.acceptance.visitor import OWN_PAGE, Visitor, token_of
+from tests.bulk import dead_endpoints
 from tests.jobs import accepted, echo, listed, read, until
 from tests.letters import audited, dead, poison
 from tests.shop import Shop, ShopOrder
@@ -306,22 +307,22 @@ async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: C
 
 async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator: Caller, owner: Caller) -> None:
     jobs = [await poison(owner, fail_times=5) for _ in range(2)]
-    path = "/console/bulk/retry?kind=job&reason=told_to_fail"
+    path = "/console/all/retry?kind=job&reason=told_to_fail"
     preview = await olga.open(path)
     matching = (await dead(operator, kind="job", reason="told_to_fail"))["total"]
     assert f"Retry all {matching} of them?" in seen(preview)
     fields = {name: olga.hidden(name) for name in ("key", "expected", "kind", "reason")}
 
-    without_note = await olga.send("/console/bulk/retry", fields)
-    differs = await olga.send("/console/bulk/retry", {**fields, "note": WHY, "expected": str(matching + 1)})
+    without_note = await olga.send("/console/all/retry", fields)
+    differs = await olga.send("/console/all/retry", {**fields, "note": WHY, "expected": str(matching + 1)})
     wrong = [{"kind": "letter"}, {"expected": "x"}, {"expected": "9" * 5_000}, {"expected": "-1"}, {"key": ""}]
-    made_up = [await olga.send("/console/bulk/retry", {**fields, "note": WHY, **field}) for field in wrong]
+    made_up = [await olga.send("/console/all/retry", {**fields, "note": WHY, **field}) for field in wrong]
     assert [answered.status_code for answered in made_up] == [422] * len(wrong)
     await olga.open(path)
     assert (without_note.status_code, differs.status_code) == (422, 409)
     assert [job["status"] for job in await listed(owner)] == ["failed", "failed"]
-    begun = await olga.send("/console/bulk/retry", {**fields, "note": WHY})
-    twice = await olga.send("/console/bulk/retry", {**fields, "note": WHY})
+    begun = await olga.send("/console/all/retry", {**fields, "note": WHY})
+    twice = await olga.send("/console/all/retry", {**fields, "note": WHY})
 
     assert begun.status_code == 303, begun.text
     where = begun.headers["location"]
@@ -334,6 +335,39 @@ async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator:
         await until(owner, job, "succeeded")
         [entry] = await audited(operator, subject=job["id"])
         assert (entry["action"], entry["note"]) == ("job.retry", WHY)
+
+
+async def test_all_that_fit_are_discarded_and_orders_resolved(olga: Visitor, operator: Caller, shop: Shop) -> None:
+    endpoint, order = (await dead_endpoints(shop, 1))[0], await parked(shop)
+
+    async def ask(deed: str, **fields: str) -> httpx.Response:
+        await olga.open(f"/console/all/{deed}?kind={fields['kind']}&reason={fields['reason']}")
+        return await olga.send(f"/console/all/{deed}", {n: olga.hidden(n) for n in ("key", "expected")} | fields)
+
+    gone = {"kind": "webhook_endpoint", "reason": "gone"}
+    without_note = await ask("discard", **gone)
+    forged = await olga.send("/console/all/discard", {"csrf": "x", "key": "k", "expected": "1", "note": WHY, **gone})
+    assert (without_note.status_code, forged.status_code) == (422, 403)
+    assert (await dead(operator, **gone))["total"] > 0
+    discarded = await ask("discard", **gone, note=WHY)
+
+    stuck = {"kind": "order", "reason": "stuck_at_ship"}
+    left = await ask("discard", **stuck, note=WHY)
+    without_status = await ask("resolve", **stuck, note=WHY)
+    await shop.ledger.behave()
+    resolved = await ask("resolve", **stuck, note=WHY, status="cancelled")
+
+    assert (discarded.status_code, discarded.headers["location"]) == (303, "/console/attention")
+    assert (await dead(operator, **gone))["total"] == 0
+    [entry] = await audited(operator, subject=endpoint.id)
+    assert (entry["action"], entry["note"]) == ("webhook_endpoint.discard", WHY)
+    assert f"these were left. {order.id} Must be resolved" in seen(left)
+    assert without_status.status_code == 422
+    assert (resolved.status_code, resolved.headers["location"][:18]) == (303, "/console/bulk/blk_")
+    assert (await order.settled()).status is OrderStatus.CANCELLED
+    [entry] = await audited(operator, subject=order.id)
+    assert (entry["action"], entry["note"]) == ("order.resolve", WHY)
+    assert (await olga.open("/console/all/forget")).status_code in (404, 422)
 
 
 async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Caller, door: Door) -> None:
