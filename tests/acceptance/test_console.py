@@ -14,6 +14,7 @@ from stack.home import Home
 from stack.tokens import sign_token
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door
 from tests.acceptance.visitor import OWN_PAGE, Visitor, token_of
+from tests.accounts import NewAccount, new_address
 from tests.bulk import dead_endpoints
 from tests.jobs import accepted, echo, listed, read, until
 from tests.letters import audited, dead, poison
@@ -290,6 +291,32 @@ async def test_a_dead_job_is_shown_retried_and_discarded(olga: Visitor, operator
     for dead_job, action, note in ((job, "job.retry", WHY), (other, "job.discard", "an old test")):
         [entry] = await audited(operator, subject=dead_job["id"])
         assert (entry["action"], entry["note"]) == (action, note)
+
+
+async def test_a_mail_that_came_back_says_what_it_is_about_and_is_sent_again(
+    olga: Visitor, operator: Caller, shop: Shop
+) -> None:
+    email = new_address()
+    await shop.ledger.misbehave(email, "send", "decline")
+    account = await NewAccount.signed_up(shop, email)
+    async with asyncio.timeout(WITHIN_S):
+        while not (found := (await dead(operator, kind="mail", subject=account.id))["items"]):
+            await asyncio.sleep(POLL_S)
+    where = f"/console/mails/{found[0]['id']}"
+    assert f'href="{where}"' in (await olga.open("/console/attention?kind=mail")).text
+
+    came_back = await olga.open(where)
+    again = await act(olga, f"/console/dead-letters/{found[0]['id']}/retry", note=WHY)
+    await account.until_mails("welcome")
+    sent = seen(await olga.open(where))
+
+    assert f'href="/console/accounts/{account.id}"' in came_back.text
+    assert email not in came_back.text
+    assert "Bounced Welcome" in seen(came_back)
+    assert (again.status_code, again.headers["location"]) == (303, where)
+    assert "Send the mail again" not in sent
+    assert f"“{WHY}”" in sent
+    assert (await olga.open("/console/mails/mail_00000000000000000000000000")).status_code == 404
 
 
 async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: Caller, owner: Caller) -> None:
