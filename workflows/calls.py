@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as TimedOut
 
 from contracts.books import Progress, ProviderStep
 
@@ -163,5 +164,10 @@ def _refusal(error: FailureError) -> Refused | None:
 
 
 def _reason(error: FailureError) -> str:
-    raised = _application_error(error)
-    return raised.message if raised else str(error.cause or error)
+    """What the last attempt that came to its end said. That it was too late for another one explains nothing."""
+    cause: BaseException = error
+    while isinstance(cause, ActivityError | TimedOut) and cause.cause is not None:
+        cause = cause.cause
+    if isinstance(cause, TimedOut):
+        return "no attempt came to its end"
+    return cause.message if isinstance(cause, FailureError) else str(cause)
