@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,7 +81,7 @@ def collecting() -> Iterator[Collector]:
     """A collector that listens while the context is open."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  # http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             known = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
             if known:
@@ -105,5 +105,5 @@ def collecting() -> Iterator[Collector]:
         server.server_close()
 
 
-def _values(attributes: "Iterator[KeyValue] | list[KeyValue]") -> dict[str, str]:
+def _values(attributes: Iterable[KeyValue]) -> dict[str, str]:
     return {one.key: str(getattr(one.value, str(one.value.WhichOneof("value")))) for one in attributes}
