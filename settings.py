@@ -307,9 +307,12 @@ class DeploymentSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore", env_ignore_empty=True)
 
     worker_versioning: bool = Field(default=False, description="Temporal sends each version the workflows that are its")
-    deployment_name: str = Field(default="followthrough", pattern=r"^[\w-]{1,100}$")
+    # Not \w, which is Unicode's to pydantic: repeated, it takes 20 MiB and 0.3 s to compile.
+    deployment_name: str = Field(default="followthrough", pattern=r"^[A-Za-z0-9_-]{1,100}$")
     build_id: str = Field(
-        default_factory=lambda: version("followthrough"), pattern=r"^[\w.-]{1,100}$", description="of this very code"
+        default_factory=lambda: version("followthrough"),
+        pattern=r"^[A-Za-z0-9_.-]{1,100}$",
+        description="of this very code",
     )
 
 

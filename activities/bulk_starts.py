@@ -1,4 +1,4 @@
-"""What follows from the acceptance of a bulk action: the process that does it."""
+"""What follows when a bulk action is accepted or resumed: the process that does it."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from temporalio.client import Client
 from activities.outbox_relay import Handler
 from activities.process_starts import start_once
 from contracts import queues
-from contracts.bulk import FollowBulk
+from contracts.bulk import BulkRun, FollowBulk
 from contracts.ids import bulk_workflow_id
 from contracts.outbox import OutboxKind, OutboxRow
 
@@ -20,8 +20,9 @@ class BulkStarts:
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        return {OutboxKind.BULK_ACCEPTED: self.accepted}
+        return {OutboxKind.BULK_ACCEPTED: self.start, OutboxKind.BULK_RESUMED: self.start}
 
-    async def accepted(self, row: OutboxRow) -> None:
-        bulk = FollowBulk.model_validate(row.payload)
-        await start_once(self._client, "Bulk", bulk, bulk_workflow_id(bulk.bulk_id), task_queue=queues.BATCHES)
+    async def start(self, row: OutboxRow) -> None:
+        bulk, run = FollowBulk.model_validate(row.payload), BulkRun.model_validate(row.payload)
+        workflow_id = bulk_workflow_id(run.bulk_id, run.resumes)
+        await start_once(self._client, "Bulk", bulk, workflow_id, task_queue=queues.BATCHES)

@@ -127,6 +127,8 @@ def create_app() -> FastAPI:
         docs_url=DOCS_PATH,
         redoc_url=None,
         telemetry=_spans(traces.provider),
+        # Clients that are generated have a method of this name for each operation, and links name it.
+        generate_unique_id_function=lambda route: route.name,
     )
     verifier = TokenVerifier(SigningKeys(settings.jwks_url), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     sessions = Sessions(SessionSettings().session_secret.get_secret_value())

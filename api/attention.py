@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.cursors import next_cursor, position_of
 from api.dependencies import Attention
-from api.errors import InvalidCursor, InvalidRequest
+from api.errors import InvalidCursor
 from api.outages import asking_postgres
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
@@ -34,7 +34,7 @@ class AttentionList(BaseModel, frozen=True):
     next_cursor: str | None
 
 
-@router.get("", response_model=AttentionList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("", response_model=AttentionList, responses=problems(InvalidCursor))
 @requires(Scope.OPERATOR)
 async def list_attention(query: Annotated[AttentionQuery, Query()], attention: Attention) -> Response:
     """List what is open; docs/schedules.md says which kinds close by themselves."""

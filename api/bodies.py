@@ -39,7 +39,7 @@ def _existing_country(code: str) -> str:
 
 
 CountryCode = Annotated[
-    str, AfterValidator(_existing_country), Field(examples=["NO"], json_schema_extra={"pattern": "^[A-Z]{2}$"})
+    str, AfterValidator(_existing_country), Field(examples=["NO"], json_schema_extra={"enum": sorted(COUNTRIES)})
 ]
 PaymentMethod = Annotated[str, StringConstraints(pattern=r"^pm_[A-Za-z0-9_-]{1,252}$")]
 

@@ -10,7 +10,14 @@ from api.bodies import NoteBody, note_of
 from api.bulk_bodies import BulkBody, BulkPreviewBody
 from api.bulk_resource import BulkPreview, BulkResource
 from api.dependencies import KEY_PARAMETER, Acting, BulkIdInPath, Bulks, IdempotencyKey
-from api.errors import CountDiffers, IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused, NotFound
+from api.errors import (
+    CountDiffers,
+    IdempotencyKeyInvalid,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    NotFound,
+    NothingToResume,
+)
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
 
@@ -65,3 +72,10 @@ async def get_bulk(bulk_id: BulkIdInPath, bulks: Bulks) -> Response:
 async def cancel_bulk(bulk_id: BulkIdInPath, acting: Acting, bulks: Bulks, body: NoteBody | None = None) -> Response:
     """Leave what has not been done. Cancelling what is finished changes nothing."""
     return answer(await bulks.cancel(bulk_id, acting.because(note_of(body))))
+
+
+@router.post("/{bulk_id}/resume", response_model=BulkResource, responses=problems(NotFound, NothingToResume))
+@requires(Scope.OPERATOR)
+async def resume_bulk(bulk_id: BulkIdInPath, acting: Acting, bulks: Bulks, body: NoteBody | None = None) -> Response:
+    """Have a bulk action that failed go on with what was left."""
+    return answer(await bulks.resume(bulk_id, acting.because(note_of(body))))

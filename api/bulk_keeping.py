@@ -7,12 +7,13 @@ from structlog.contextvars import bind_contextvars
 from api.bulk_bodies import BulkBody, BulkPreviewBody
 from api.bulk_resource import SHOWN_NOT_DONE, BulkPreview, BulkResource
 from api.dead_letter_resource import DeadLetterResource
-from api.errors import CountDiffers, IdempotencyKeyReused, NotFound
+from api.errors import CountDiffers, IdempotencyKeyReused, NotFound, NothingToResume
 from api.outages import asking_postgres
 from contracts.audit import Act
 from contracts.bulk import MAX_ITEMS, Bulk
 from contracts.ids import new_bulk_id
 from database.bulk import BulkRepository, KeyReused, WantedBulk
+from database.bulk import NothingToResume as NotFailed
 from database.dead_letters import CountDiffers as Differs
 from database.dead_letters import DeadLetters
 
@@ -73,6 +74,16 @@ class BulkKeeper:
         await self.get(bulk_id)
         async with asking_postgres():
             await self._bulks.cancel(bulk_id, act)
+        return await self.get(bulk_id)
+
+    async def resume(self, bulk_id: str, act: Act) -> BulkResource:
+        """Have one that failed go on with what was left. Raises NothingToResume."""
+        await self.get(bulk_id)
+        try:
+            async with asking_postgres():
+                await self._bulks.resume(bulk_id, act)
+        except NotFailed:
+            raise NothingToResume from None
         return await self.get(bulk_id)
 
     async def _now(self, bulk: Bulk) -> BulkResource:

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dead_letter_resource import DeadLetterResource
-from contracts.bulk import Bulk, BulkAction, BulkOutcome, BulkProgress, NotDone
+from contracts.bulk import Bulk, BulkAction, BulkFailure, BulkOutcome, BulkProgress, NotDone
 from contracts.dead_letters import DeadLetterCount, DeadLetterFilter
 from contracts.orders import OrderStatus
 
@@ -31,10 +31,27 @@ class BulkPreview(BaseModel):
 
 
 class BulkStatus(StrEnum):
-    """Whether anything is left to be done."""
+    """Whether anything is left to be done; what failed leaves it, unless it is resumed."""
 
     RUNNING = "running"
     FINISHED = "finished"
+    FAILED = "failed"
+
+
+class BulkFailureResource(BaseModel, frozen=True):
+    """Why a bulk action left what it did not do."""
+
+    code: BulkFailure
+    message: str
+
+
+_FAILURES = {
+    BulkFailure.PROCESS_TERMINATED: "Somebody terminated its process in Temporal.",
+    BulkFailure.PROCESS_FAILED: "Its process failed; Temporal knows why.",
+    BulkFailure.PROCESS_TIMED_OUT: "Its process was not done in its time.",
+    BulkFailure.PROCESS_CANCELLED: "Its process was cancelled in Temporal.",
+    BulkFailure.PROCESS_LOST: "Temporal knows of no process of it.",
+}
 
 
 class BulkLinks(BaseModel, frozen=True):
@@ -42,6 +59,7 @@ class BulkLinks(BaseModel, frozen=True):
 
     self: str
     cancel: str
+    resume: str
 
 
 class BulkResource(BaseModel):
@@ -66,7 +84,8 @@ class BulkResource(BaseModel):
                     "created_at": _AT,
                     "finished_at": None,
                     "cancel_requested": False,
-                    "links": {"self": _URL, "cancel": f"{_URL}/cancel"},
+                    "failure": None,
+                    "links": {"self": _URL, "cancel": f"{_URL}/cancel", "resume": f"{_URL}/resume"},
                 }
             ]
         },
@@ -88,6 +107,7 @@ class BulkResource(BaseModel):
     created_at: datetime
     finished_at: datetime | None = None
     cancel_requested: bool
+    failure: BulkFailureResource | None = Field(default=None, description="when it failed; it can be resumed")
     links: BulkLinks
 
     @classmethod
@@ -98,7 +118,7 @@ class BulkResource(BaseModel):
             action=bulk.action,
             filter=_asked(bulk.filter),
             resolve_as=bulk.resolve_as,
-            status=BulkStatus.RUNNING if bulk.finished_at is None else BulkStatus.FINISHED,
+            status=_status(bulk),
             actor=bulk.act.actor,
             note=bulk.act.note,
             per_second=bulk.per_second,
@@ -108,8 +128,15 @@ class BulkResource(BaseModel):
             created_at=bulk.created_at,
             finished_at=bulk.finished_at,
             cancel_requested=bulk.cancel_requested_at is not None,
-            links=BulkLinks(self=url, cancel=f"{url}/cancel"),
+            failure=bulk.failure and BulkFailureResource(code=bulk.failure, message=_FAILURES[bulk.failure]),
+            links=BulkLinks(self=url, cancel=f"{url}/cancel", resume=f"{url}/resume"),
         )
+
+
+def _status(bulk: Bulk) -> BulkStatus:
+    if bulk.finished_at is None:
+        return BulkStatus.RUNNING
+    return BulkStatus.FINISHED if bulk.failure is None else BulkStatus.FAILED
 
 
 def _asked(wanted: DeadLetterFilter) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.bodies import CatalogueItemBody
 from api.dependencies import Acting, Catalogue, CatalogueInMemory, MerchandiserIsMailed
-from api.errors import InvalidRequest, StockIsReserved
+from api.errors import StockIsReserved
 from api.outages import asking_postgres
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires, requires_token
@@ -34,7 +34,7 @@ async def list_catalogue(cache: CatalogueInMemory) -> Response:
     return answer(CatalogueList(items=tuple(await cache.items())))
 
 
-@router.put("/admin/catalogue/{sku}", response_model=CatalogueItem, responses=problems(InvalidRequest, StockIsReserved))
+@router.put("/admin/catalogue/{sku}", response_model=CatalogueItem, responses=problems(StockIsReserved))
 @requires(Scope.OPERATOR)
 async def put_catalogue_item(
     sku: Annotated[Sku, Path(examples=["TEE-BLACK-M"])],

@@ -14,7 +14,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from api.auth import Scope
 from api.dependencies import Codec
 from api.errors import FieldError, InvalidRequest
-from api.routing import GuardedRoute, problems, requires
+from api.routing import GuardedRoute, requires
 from payloads import PayloadUnreadable
 
 EXAMPLE = {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "ImhlbGxvIg=="}
@@ -35,7 +35,7 @@ class PayloadsBody(BaseModel):
 router = APIRouter(prefix="/codec", tags=["codec"], route_class=CodecRoute)
 
 
-@router.post("/decode", responses=problems(InvalidRequest))
+@router.post("/decode")
 @requires(Scope.OPERATOR)
 async def decode(body: PayloadsBody, codec: Codec) -> PayloadsBody:
     """Decrypt payloads. What is not encrypted, or not with a key that is here, comes back as it is."""
@@ -43,7 +43,7 @@ async def decode(body: PayloadsBody, codec: Codec) -> PayloadsBody:
     return _shown(payloads if codec is None else [await _decrypted(codec, payload) for payload in payloads])
 
 
-@router.post("/encode", responses=problems(InvalidRequest))
+@router.post("/encode")
 @requires(Scope.OPERATOR)
 async def encode(body: PayloadsBody, codec: Codec) -> PayloadsBody:
     """Encrypt payloads, such as the arguments of a signal that is sent from the Web UI."""

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from api.auth import Scope
 from api.bulk_bodies import BulkBody, BulkPreviewBody
 from api.bulk_keeping import BulkKeeper
-from api.console_deeds import CANCEL_BULK, MAX_NOTE, Question, note_in
+from api.console_deeds import CANCEL_BULK, MAX_NOTE, RESUME_BULK, Question, Wording, note_in
 from api.console_page import page
 from api.dead_letter_bodies import FilterBody, Sought
 from api.dependencies import KEY, Acting, BulkIdInPath, Bulks, Letters
@@ -65,14 +65,14 @@ async def show_bulk(session: SignedIn, bulk_id: BulkIdInPath, bulks: Bulks, lett
     """How far a bulk action is, and what of it was not done."""
     bulk = await bulks.get(bulk_id)
     audit = await letters.audit(subject=bulk_id, actor=None, action=None, cursor=None, limit=SHOWN)
-    return page("bulk.html", session, bulk=bulk, cancel=CANCEL_BULK, audit=audit)
+    return page("bulk.html", session, bulk=bulk, cancel=CANCEL_BULK, resume=RESUME_BULK, audit=audit)
 
 
 @router.get("/{bulk_id}/cancel")
 @requires_session(Scope.OPERATOR)
 async def ask_to_cancel_bulk(session: SignedIn, bulk_id: BulkIdInPath, bulks: Bulks) -> Response:
     await bulks.get(bulk_id)
-    return _question(bulk_id).ask(session)
+    return _question(CANCEL_BULK, bulk_id, "cancel").ask(session)
 
 
 @router.post("/{bulk_id}/cancel")
@@ -81,7 +81,23 @@ async def cancel_bulk(session: SignedIn, bulk_id: BulkIdInPath, acting: Acting, 
     async def do(act: Act) -> None:
         await bulks.cancel(bulk_id, act)
 
-    return await _question(bulk_id).settle(session, form, acting, do)
+    return await _question(CANCEL_BULK, bulk_id, "cancel").settle(session, form, acting, do)
+
+
+@router.get("/{bulk_id}/resume")
+@requires_session(Scope.OPERATOR)
+async def ask_to_resume_bulk(session: SignedIn, bulk_id: BulkIdInPath, bulks: Bulks) -> Response:
+    await bulks.get(bulk_id)
+    return _question(RESUME_BULK, bulk_id, "resume").ask(session)
+
+
+@router.post("/{bulk_id}/resume")
+@requires_session(Scope.OPERATOR)
+async def resume_bulk(session: SignedIn, bulk_id: BulkIdInPath, acting: Acting, bulks: Bulks, form: Form) -> Response:
+    async def do(act: Act) -> None:
+        await bulks.resume(bulk_id, act)
+
+    return await _question(RESUME_BULK, bulk_id, "resume").settle(session, form, acting, do)
 
 
 def _asked_for(form: Mapping[str, str], note: str) -> BulkBody:
@@ -125,6 +141,6 @@ async def _preview(
     )
 
 
-def _question(bulk_id: str) -> Question:
+def _question(wording: Wording, bulk_id: str, deed: str) -> Question:
     where = f"{PATH}/{bulk_id}"
-    return Question(CANCEL_BULK, bulk_id, action=f"{where}/cancel", back=where)
+    return Question(wording, bulk_id, action=f"{where}/{deed}", back=where)

@@ -75,6 +75,7 @@ ENDPOINT_DEEDS: Mapping[LetterDeed, Wording] = {
 }
 REDELIVER = Wording("Redeliver the message", "The very same message is sent once more, under its webhook-id.")
 CANCEL_BULK = Wording("Leave the rest", "What has not been done is left as it is; what was done stays done.", True)
+RESUME_BULK = Wording("Go on with the rest", "What was left is done now, at the same pace; what was done stays done.")
 SCHEDULE_DEEDS: Mapping[ScheduleDeed, Wording] = {
     ScheduleDeed.PAUSE: Wording("Pause the schedule", "Nothing is started until it is resumed.", True),
     ScheduleDeed.RESUME: Wording("Resume the schedule", "It goes on. What was due in between is not made up for."),

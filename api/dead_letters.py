@@ -15,7 +15,6 @@ from api.errors import (
     CannotBeRetried,
     CountDiffers,
     InvalidCursor,
-    InvalidRequest,
     MustBeResolved,
     NotADeadLetter,
     NotFound,
@@ -50,7 +49,7 @@ class AuditQuery(BaseModel, extra="forbid"):
     limit: int = Field(default=50, ge=1, le=100)
 
 
-@router.get("/dead-letters", response_model=DeadLetterList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("/dead-letters", response_model=DeadLetterList, responses=problems(InvalidCursor))
 @requires(Scope.OPERATOR)
 async def list_dead_letters(query: Annotated[ListQuery, Query()], letters: Letters) -> Response:
     """List what failed for good or waits for an operator, latest first: jobs, orders, mails and webhook endpoints."""
@@ -104,7 +103,7 @@ async def discard_dead_letter(letter_id: LetterId, body: DiscardBody, acting: Ac
     return answer(await letters.discard(letter_id, acting.because(body.reason)))
 
 
-@router.get("/audit", response_model=AuditList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("/audit", response_model=AuditList, responses=problems(InvalidCursor))
 @requires(Scope.OPERATOR)
 async def list_audit_log(query: Annotated[AuditQuery, Query()], letters: Letters) -> Response:
     """List what operators did, newest first."""

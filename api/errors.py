@@ -243,6 +243,10 @@ class CountDiffers(Problem):
     status, code, title = 409, ErrorCode.COUNT_DIFFERS, "There are not as many as expected"
 
 
+class NothingToResume(Problem):
+    status, code, title = 409, ErrorCode.NOTHING_TO_RESUME, "This bulk action did not fail"
+
+
 class TemporarilyUnavailable(Problem):
     status, code, title = 503, ErrorCode.TEMPORARILY_UNAVAILABLE, "A part of the service does not answer"
 

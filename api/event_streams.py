@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
 from prometheus_client import Counter
+from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
 from api.connections import Connection
@@ -26,6 +27,21 @@ log = structlog.get_logger()
 
 News = TypeVar("News", covariant=True)
 Held = TypeVar("Held", bound="Place[object]")
+
+
+def events_of(news: type[BaseModel], *, event_id: str, data: str) -> dict[str, Any]:
+    """The content of a stream for OpenAPI, with an example: each event's data is this model as JSON."""
+    as_json = {
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"#/components/schemas/{news.__name__}"},
+    }
+    # A stream has no schema of its own before OpenAPI 3.2, which has `itemSchema`: until then it is that of each event.
+    event = {
+        "type": "object",
+        "required": ["id", "data"],
+        "properties": {"id": {"type": "string"}, "data": {"type": "string", **as_json}},
+    }
+    return {"text/event-stream": {"schema": event, "example": {"id": event_id, "data": data}}}
 
 
 class Place(Protocol[News]):

@@ -9,6 +9,7 @@ from api.bodies import Body, NoteBody, hash_of
 from api.instants import Instant
 from contracts import queues
 from contracts.job_batches import MAX_ITEMS
+from contracts.job_types import OFFERED
 from contracts.jobs import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 MAX_DELAY_S = 366 * 24 * 60 * 60
@@ -27,6 +28,9 @@ Queue = Annotated[str, Field(json_schema_extra={"enum": [*queues.FOR_JOBS, queue
 UniqueKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
 
 
+Type = Annotated[str, Field(max_length=100, examples=["diagnostics.echo"], json_schema_extra={"enum": sorted(OFFERED)})]
+
+
 class JobBody(Body):
     """A job to be done, and when: at once, after `delay_s` seconds, or at `run_at`."""
 
@@ -35,7 +39,7 @@ class JobBody(Body):
         json_schema_extra={"examples": [{"type": "diagnostics.echo", "arguments": {"message": "hello"}}]},
     )
 
-    type: Annotated[str, StringConstraints(max_length=100)] = Field(examples=["diagnostics.echo"])
+    type: Type
     arguments: dict[str, Any] = Field(description="as `GET /v1/job-types` describes those of this type")
     delay_s: DelayS | None = None
     run_at: RunAt | None = None
@@ -69,7 +73,7 @@ class JobBatchBody(Body):
         },
     )
 
-    type: Annotated[str, StringConstraints(max_length=100)] = Field(examples=["diagnostics.echo"])
+    type: Type
     items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ITEMS)] = Field(
         description="the arguments of each job, as `GET /v1/job-types` describes those of this type"
     )

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.dependencies import Caller, JobIdInPath, JobNews, Jobs
 from api.errors import NotFound
-from api.event_streams import EventStream
+from api.event_streams import EventStream, events_of
 from api.job_feed import FollowingJob
 from api.job_resource import JobState
 from api.metrics import JOB_WATCHERS_DROPPED
@@ -30,13 +30,12 @@ LAST_EVENT_ID: dict[str, Any] = {
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: their ids are statuses, their data is what of the job changes, as JSON",
-        "content": {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": 'data: {"status":"running","attempt":1,"progress":{"done":3,"total":10,"note":"sleeping"},'
-                '"last_error":null,"next_retry_at":null}\nid: running\n\n',
-            }
-        },
+        "content": events_of(
+            JobState,
+            event_id="running",
+            data='{"status":"running","attempt":1,"progress":{"done":3,"total":10,"note":"sleeping"},'
+            '"last_error":null,"next_retry_at":null}',
+        ),
     },
     204: {"description": "The final event was received before: there is nothing to reconnect for"},
 }

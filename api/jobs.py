@@ -16,7 +16,6 @@ from api.errors import (
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
     InvalidCursor,
-    InvalidRequest,
     JobBegan,
     JobOver,
     NotFound,
@@ -106,7 +105,7 @@ async def enqueue(body: JobBody, key: IdempotencyKey, caller: Caller, jobs: Jobs
     return answer(asked_for.job, 202 if asked_for.is_new else 200, headers)
 
 
-@router.get("/jobs", response_model=JobList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("/jobs", response_model=JobList, responses=problems(InvalidCursor))
 @keepers
 async def list_jobs(query: Annotated[ListQuery, Query()], caller: Caller, jobs: Jobs) -> Response:
     """List jobs, newest first: the caller's own, or everybody's for an operator. Filters may be combined."""

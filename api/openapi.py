@@ -1,4 +1,4 @@
-"""The OpenAPI description: FastAPI's, with our security scheme and our error format."""
+"""The OpenAPI description: FastAPI's, with our security scheme, our error format and links."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.errors import FieldError, ProblemDetails
+from api.job_resource import JobState
+from api.openapi_links import add_links
 from api.order_resource import EXAMPLE, OrderResource
 from api.routing import BEARER
 
@@ -22,12 +24,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
     template = "#/components/schemas/{model}"
     components["schemas"] |= {
         model.__name__: _without_definitions(model.model_json_schema(ref_template=template))
-        for model in (FieldError, ProblemDetails)
+        for model in (FieldError, ProblemDetails, JobState)
     }
     components["schemas"]["ErrorCode"] = ProblemDetails.model_json_schema()["$defs"]["ErrorCode"]
     # FastAPI leaves out what is null, and examples with it.
     components["schemas"][OrderResource.__name__]["examples"] = [EXAMPLE]
     components["securitySchemes"] = {BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    add_links(described)
     return described
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.auth import Scope
 from api.dependencies import Caller, Exporter
-from api.errors import InvalidRequest, TooManyExports
+from api.errors import TooManyExports
 from api.order_filters import FilterQuery
 from api.routing import GuardedRoute, problems, requires
 from contracts.order_rows import csv_header
@@ -23,7 +23,7 @@ CSV: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/v1/orders.csv", response_class=Response, responses=CSV | problems(InvalidRequest, TooManyExports))
+@router.get("/v1/orders.csv", response_class=Response, responses=CSV | problems(TooManyExports))
 @requires(Scope.ORDERS_READ)
 async def export_orders(query: Annotated[FilterQuery, Query()], caller: Caller, exporter: Exporter) -> Response:
     """Export orders as CSV: the caller's own, or everybody's for an operator. Filters may be combined."""

@@ -9,10 +9,12 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.dependencies import Caller, Feed, OrderIdInPath, Reader
 from api.errors import FieldError, InvalidRequest, LastEventIdInvalid, NotFound
+from api.event_streams import events_of
 from api.order_feed import ends_by
 from api.order_reading import KnownOrder
 from api.order_streams import TimelineResponse, tell_over
 from api.routing import GuardedRoute, guarded_websocket, problems, requires
+from contracts.orders import TimelineEntry
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=GuardedRoute)
 
@@ -32,13 +34,11 @@ LAST_EVENT_ID: dict[str, Any] = {
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: their ids are sequences, their data is an entry of the timeline as JSON",
-        "content": {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": 'data: {"sequence":1,"at":"2026-03-01T12:00:00Z","type":"accepted","detail":"39.98 usd"}\n'
-                "id: 1\n\n",
-            }
-        },
+        "content": events_of(
+            TimelineEntry,
+            event_id="1",
+            data='{"sequence":1,"at":"2026-03-01T12:00:00Z","type":"accepted","detail":"39.98 usd"}',
+        ),
     },
     204: {"description": "The final event was received before: there is nothing to reconnect for"},
 }

@@ -24,7 +24,6 @@ from api.errors import (
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
     InvalidCursor,
-    InvalidRequest,
     MixedCurrencies,
     NoActionRequired,
     NotFound,
@@ -82,7 +81,7 @@ async def place_order(
     return answer(placed.order, 202, {"Location": placed.order.links.self})
 
 
-@router.get("", response_model=OrderList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("", response_model=OrderList, responses=problems(InvalidCursor))
 @requires(Scope.ORDERS_READ)
 async def list_orders(query: Annotated[ListQuery, Query()], caller: Caller, reader: Reader) -> Response:
     """List orders, newest first: the caller's own, or everybody's for an operator. Filters may be combined."""
@@ -111,7 +110,7 @@ async def cancel_order(
 @router.post(
     "/{order_id}/customer-action",
     response_model=OrderResource,
-    responses=problems(NotFound, InvalidRequest, NoActionRequired),
+    responses=problems(NotFound, NoActionRequired),
 )
 @requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
 async def act_for_customer(
@@ -124,7 +123,7 @@ async def act_for_customer(
 @router.patch(
     "/{order_id}/shipping-address",
     response_model=OrderResource,
-    responses=problems(NotFound, InvalidRequest, TooLate),
+    responses=problems(NotFound, TooLate),
 )
 @requires(Scope.ORDERS_WRITE, Scope.OPERATOR)
 async def change_shipping_address(

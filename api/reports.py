@@ -19,7 +19,6 @@ from api.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
     InvalidCursor,
-    InvalidRequest,
     NotFound,
     PreconditionFailed,
     RangeNotSatisfiable,
@@ -103,7 +102,7 @@ async def ask_for_report(body: ReportBody, key: OptionalIdempotencyKey, caller: 
     return answer(asked_for.report, 202 if asked_for.is_new else 200, headers)
 
 
-@router.get("", response_model=ReportList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("", response_model=ReportList, responses=problems(InvalidCursor))
 @keepers
 async def list_reports(query: Annotated[ListQuery, Query()], caller: Caller, reports: Reports) -> Response:
     """List reports, newest first: the caller's own, or everybody's for an operator."""

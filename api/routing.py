@@ -89,7 +89,9 @@ class GuardedRoute(APIRoute):
         if self.access.token:
             found += [Unauthenticated, Forbidden, TemporarilyUnavailable]
         if self.body_field is not None:
-            found += [InvalidJson, RequestTooLarge, UnsupportedMediaType, InvalidRequest]
+            found += [InvalidJson, RequestTooLarge, UnsupportedMediaType]
+        if self.body_field is not None or self.dependant.query_params:
+            found.append(InvalidRequest)
         return found
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

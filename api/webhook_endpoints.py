@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth import Scope
 from api.bodies import AsideBody, note_of
 from api.dependencies import Acting, Caller, DeliveryIdInPath, EndpointIdInPath, NoteInQuery, Webhooks
-from api.errors import InvalidCursor, InvalidRequest, NotFound, TooManyEndpoints, UrlNotAllowed
+from api.errors import InvalidCursor, NotFound, TooManyEndpoints, UrlNotAllowed
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
 from api.webhook_bodies import EndpointBody, EndpointChangesBody
@@ -57,7 +57,7 @@ async def create_endpoint(body: EndpointBody, caller: Caller, acting: Acting, we
     return answer(endpoint, 201, {"Location": endpoint.links.self})
 
 
-@router.get("", response_model=EndpointList, responses=problems(InvalidCursor, InvalidRequest))
+@router.get("", response_model=EndpointList, responses=problems(InvalidCursor))
 @keepers
 async def list_endpoints(page: Page, caller: Caller, webhooks: Webhooks) -> Response:
     """List endpoints, newest first: the caller's own, or everybody's for an operator."""
@@ -115,7 +115,7 @@ async def test_endpoint(
 @router.get(
     "/{endpoint_id}/deliveries",
     response_model=DeliveryList,
-    responses=problems(NotFound, InvalidCursor, InvalidRequest),
+    responses=problems(NotFound, InvalidCursor),
 )
 @keepers
 async def list_deliveries(endpoint_id: EndpointIdInPath, page: Page, caller: Caller, webhooks: Webhooks) -> Response:

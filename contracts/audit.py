@@ -43,6 +43,7 @@ class AuditAction(StrEnum):
     ACCOUNT_DELETE = "account.delete"
     BULK_START = "bulk.start"
     BULK_CANCEL = "bulk.cancel"
+    BULK_RESUME = "bulk.resume"
 
 
 class Act(BaseModel, frozen=True):

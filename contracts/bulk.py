@@ -29,6 +29,16 @@ class BulkOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class BulkFailure(StrEnum):
+    """Why nothing more is done, though something was left: how its process ended."""
+
+    PROCESS_TERMINATED = "process_terminated"
+    PROCESS_FAILED = "process_failed"
+    PROCESS_TIMED_OUT = "process_timed_out"
+    PROCESS_CANCELLED = "process_cancelled"
+    PROCESS_LOST = "process_lost"
+
+
 class FollowBulk(BaseModel, frozen=True):
     """What starts the process, and what its next run goes on with."""
 
@@ -63,6 +73,14 @@ class Bulk(BaseModel, frozen=True):
     created_at: datetime
     cancel_requested_at: datetime | None
     finished_at: datetime | None
+    failure: BulkFailure | None
+
+
+class BulkRun(BaseModel, frozen=True):
+    """One process of a bulk action: the first, or that of so many times that it was resumed."""
+
+    bulk_id: str
+    resumes: NonNegativeInt = 0
 
 
 class BulkItem(BaseModel, frozen=True):

@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     CANNOT_BE_RETRIED = "cannot_be_retried"
     MUST_BE_RESOLVED = "must_be_resolved"
     COUNT_DIFFERS = "count_differs"
+    NOTHING_TO_RESUME = "nothing_to_resume"
     # Us
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     TOO_MANY_EXPORTS = "too_many_exports"

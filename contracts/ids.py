@@ -180,5 +180,6 @@ def is_bulk_id(text: str) -> bool:
     return _BULK_ID.fullmatch(text) is not None
 
 
-def bulk_workflow_id(bulk_id: str) -> str:
-    return f"bulk/{bulk_id}"
+def bulk_workflow_id(bulk_id: str, resumes: int = 0) -> str:
+    """Each time that it is resumed it has a process of its own."""
+    return f"bulk/{bulk_id}/{resumes}" if resumes else f"bulk/{bulk_id}"

@@ -28,13 +28,14 @@ async def outcome_of(description: ActivityExecutionDescription) -> JobOutcome | 
     if status is None:
         return None
     if status is JobStatus.SUCCEEDED:
-        return JobOutcome(status=status, result=json.dumps(await description.result()))
+        return JobOutcome(status=status, result=json.dumps(await description.result()), attempt=description.attempt)
     # A job that is told to stop is not tried again: when it fails or loses its worker then, Temporal says so. Of its
-    # last failure our books have heard before.
+    # last failure our books have heard before; and whether Temporal's last attempt began it does not say.
     if status is JobStatus.CANCELLED or description.canceled_reason is not None:
         return JobOutcome(status=JobStatus.CANCELLED)
     failure = await description.outcome_failure()
-    return JobOutcome(status=status, error=error_of(failure) if failure is not None else None)
+    error = error_of(failure) if failure is not None else None
+    return JobOutcome(status=status, error=error, attempt=description.attempt)
 
 
 def error_of(failure: BaseException) -> JobError:

@@ -106,11 +106,12 @@ class JobError(BaseModel, frozen=True):
 
 
 class JobOutcome(BaseModel, frozen=True):
-    """How a job ended; the result is JSON."""
+    """How a job ended; the result is JSON, and the attempt the one that ended it, by Temporal's count."""
 
     status: JobStatus
     result: str | None = None
     error: JobError | None = None
+    attempt: int | None = None
 
 
 class JobSummary(BaseModel, frozen=True):

@@ -26,6 +26,7 @@ class OutboxKind(StrEnum):
     JOB_PUT_OFF = "job_put_off"
     BATCH_ACCEPTED = "batch_accepted"
     BULK_ACCEPTED = "bulk_accepted"
+    BULK_RESUMED = "bulk_resumed"
     MAIL_RETRIED = "mail_retried"
     ORDER_RETRIED = "order_retried"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 _UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -14,6 +14,10 @@ def _printable(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("must not contain control characters")
     return text
+
+
+# The same for readers of the API's document.
+_SAID = Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"})
 
 
 def keepable(text: str, at_most: int) -> str:
@@ -32,9 +36,9 @@ ToldMessage = Annotated[str, BeforeValidator(_keepable_up_to(MAX_MESSAGE))]
 ToldNote = Annotated[str, StringConstraints(max_length=MAX_NOTE), BeforeValidator(_keepable_up_to(MAX_NOTE))]
 
 ShortText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable), _SAID
 ]
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 # A name to look up, not one to create: what no SKU looks like is unknown, not malformed.
-SoughtSku = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
-Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable)]
+SoughtSku = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable), _SAID]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable), _SAID]

@@ -9,7 +9,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.audit import Act, AuditAction
-from contracts.bulk import Bulk, BulkAction, BulkItem, BulkOutcome, BulkProgress, BulkTurn, NotDone
+from contracts.bulk import (
+    Bulk,
+    BulkAction,
+    BulkFailure,
+    BulkItem,
+    BulkOutcome,
+    BulkProgress,
+    BulkRun,
+    BulkTurn,
+    NotDone,
+)
 from contracts.dead_letters import DeadLetterFilter
 from contracts.errors import ErrorCode
 from contracts.orders import OrderStatus
@@ -17,7 +27,7 @@ from contracts.outbox import OutboxKind
 from database.audit import record
 from database.dead_letters import LetterNotFound, Refused, expect, numbered, retry_one
 from database.outbox import put
-from database.tables import audit_log, bulk_actions, bulk_items
+from database.tables import audit_log, bulk_actions, bulk_items, outbox
 
 # A thing that does not answer is tried so often, a turn of the others apart.
 MAX_TRIES = 3
@@ -29,6 +39,10 @@ _PENDING = bulk_items.c.outcome == BulkOutcome.PENDING
 
 class KeyReused(Exception):
     """This operator used the idempotency key with another request before."""
+
+
+class NothingToResume(Exception):
+    """It did not fail, or was resumed since."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +144,63 @@ class BulkRepository:
                 .where(bulk_actions.c.id == bulk_id, bulk_actions.c.finished_at.is_(None))
                 .values(cancel_requested_at=func.now(), finished_at=func.now())
             )
-            left = await connection.execute(
-                update(bulk_items)
-                .where(bulk_items.c.bulk_id == bulk_id, _PENDING)
-                .values(outcome=BulkOutcome.CANCELLED, settled_at=func.now())
-            )
+            left = await connection.execute(_leaving_the_rest(bulk_id))
             if act is not None and cancelled.rowcount:
                 await record(connection, act, AuditAction.BULK_CANCEL, bulk_id, after={"cancelled": left.rowcount})
+
+    async def resume(self, bulk_id: str, act: Act) -> None:
+        """Have one that failed go on with what was left. Raises NothingToResume."""
+        ours = bulk_actions.c.id == bulk_id
+        lock = select(bulk_actions.c.failure, bulk_actions.c.per_second, bulk_actions.c.resumes).where(ours)
+        async with self._engine.begin() as connection:
+            failed = (await connection.execute(lock.with_for_update())).one()
+            if failed.failure is None:
+                raise NothingToResume
+            resumes = failed.resumes + 1
+            await connection.execute(
+                update(bulk_actions).where(ours).values(failure=None, finished_at=None, resumes=resumes)
+            )
+            again = await connection.execute(
+                update(bulk_items)
+                .where(bulk_items.c.bulk_id == bulk_id, bulk_items.c.outcome == BulkOutcome.CANCELLED)
+                .values(outcome=BulkOutcome.PENDING, settled_at=None)
+            )
+            payload = {"bulk_id": bulk_id, "per_second": failed.per_second, "resumes": resumes}
+            await put(connection, aggregate=f"bulk/{bulk_id}", kind=OutboxKind.BULK_RESUMED, payload=payload)
+            await record(
+                connection,
+                act,
+                AuditAction.BULK_RESUME,
+                bulk_id,
+                before={"failure": failed.failure},
+                after={"pending": again.rowcount},
+            )
+
+    # What those do that look after its process.
+
+    async def under_way(self) -> Sequence[BulkRun]:
+        """The processes that should be at work, but those that the outbox has yet to start."""
+        unstarted = select(outbox.c.id).where(outbox.c.aggregate == "bulk/" + bulk_actions.c.id).exists()
+        query = select(bulk_actions.c.id.label("bulk_id"), bulk_actions.c.resumes).where(
+            bulk_actions.c.finished_at.is_(None), ~unstarted
+        )
+        async with self._engine.connect() as connection:
+            return [BulkRun.model_validate(row._mapping) for row in await connection.execute(query)]
+
+    async def fail(self, run: BulkRun, failure: BulkFailure) -> bool:
+        """Leave what this process has not done. False when it had ended in our books, or another one goes on."""
+        ours = (bulk_actions.c.id == run.bulk_id, bulk_actions.c.resumes == run.resumes)
+        async with self._engine.begin() as connection:
+            lock = select(bulk_actions.c.id).where(*ours, bulk_actions.c.finished_at.is_(None)).with_for_update()
+            if await connection.scalar(lock) is None:
+                return False
+            left = await connection.execute(_leaving_the_rest(run.bulk_id))
+            await connection.execute(
+                update(bulk_actions)
+                .where(*ours)
+                .values(finished_at=func.now(), failure=failure if left.rowcount else None)
+            )
+        return True
 
     # What its process does.
 
@@ -213,6 +277,14 @@ class BulkRepository:
 
 def _is(item: BulkItem) -> tuple[Any, Any]:
     return bulk_items.c.bulk_id == item.bulk_id, bulk_items.c.number == item.number
+
+
+def _leaving_the_rest(bulk_id: str) -> Any:
+    return (
+        update(bulk_items)
+        .where(bulk_items.c.bulk_id == bulk_id, _PENDING)
+        .values(outcome=BulkOutcome.CANCELLED, settled_at=func.now())
+    )
 
 
 def _settling(item: BulkItem, outcome: BulkOutcome, code: str | None) -> Any:

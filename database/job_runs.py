@@ -113,9 +113,12 @@ class JobRuns:
     async def settle_as_told(self, job_id: str, outcome: JobOutcome, *, restarts: int) -> Job | None:
         """Write down how Temporal says that a job ended, as `settle` does, unless it was restarted since.
 
-        `restarts` is their number when Temporal was asked.
+        `restarts` is their number when Temporal was asked. The last attempt may have been lost before it was booked.
         """
-        return await self._change(job_id, jobs.c.restarts == restarts, **_ended(outcome)) or await self.find(job_id)
+        ended = _ended(outcome)
+        if outcome.attempt is not None:
+            ended["attempt"] = func.greatest(jobs.c.attempt, jobs.c.earlier_attempts + outcome.attempt)
+        return await self._change(job_id, jobs.c.restarts == restarts, **ended) or await self.find(job_id)
 
     async def is_to_be_started(self, job_id: str) -> bool:
         """Whether Temporal is yet to hear of the job, or of what was asked of it last."""

@@ -445,6 +445,8 @@ bulk_actions = Table(
     Column("created_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
     Column("cancel_requested_at", INSTANT),
     Column("finished_at", INSTANT),
+    Column("failure", Text, comment="how its process ended while something was left"),
+    Column("resumes", SmallInteger, nullable=False, server_default="0", comment="processes begun after the first"),
     UniqueConstraint("actor", "key_hash"),
 )
 

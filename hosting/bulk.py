@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.bulk import BulkActivities
+from activities.bulk_settling import BulkSettler
 from activities.bulk_starts import BulkStarts
 from contracts import queues
 from database.bulk import BulkRepository
@@ -11,11 +12,13 @@ from workflows.bulk import BulkWorkflow
 
 
 def host_bulk(process: Process, engine: AsyncEngine) -> Hosted:
-    """Begin bulk actions, and do them."""
-    bulk = BulkActivities(BulkRepository(engine), process.client)
+    """Begin bulk actions, do them, and settle those whose process is gone."""
+    bulks = BulkRepository(engine)
+    bulk = BulkActivities(bulks, process.client)
     return Hosted(
         task_queues=[
             TaskQueue(queues.BATCHES, activities=[bulk.do_next_of_bulk, bulk.cancel_bulk], workflows=[BulkWorkflow])
         ],
         handlers=BulkStarts(process.client).handlers,
+        beside=[BulkSettler(process.client, bulks).run],
     )

@@ -42,7 +42,7 @@ from workflows.orders import OrderWorkflow
 WITHIN_S = 30.0
 POLL_S = 0.03
 SHIPMENT_POLL_AFTER_S = 6 * 60 * 60
-RPC_TIMEOUT = timedelta(seconds=10)
+RPC_TIMEOUT = timedelta(seconds=WITHIN_S)
 ON_HAND = 10
 ADA = Address(name="Ada", line1="12 Long St", city="Oslo", postal_code="0150", country="NO")
 

@@ -1,17 +1,13 @@
 """Cancels the batches that nobody lets go of any more: somebody ended their processes."""
 
-import asyncio
-
 import structlog
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
 
-from activities.jobs.settling import RPC_TIMEOUT, going_on
+from activities.settling import keep_settling, status_of_process
 from contracts.ids import batch_workflow_id
 from database.job_batches import BatchRepository
 
 LOOK_EVERY_S = 10.0
-NOT_YET = "batches not looked after"
 # A process completes when it has let all jobs go, and not before.
 AT_WORK = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
 
@@ -26,22 +22,11 @@ class BatchSettler:
         self._batches = batches
 
     async def run(self) -> None:
-        """Work until cancelled; outages are waited out."""
-        while True:
-            with going_on(NOT_YET):
-                for batch_id in await self._batches.holding_back():
-                    with going_on(NOT_YET, batch_id=batch_id):
-                        await self._check(batch_id)
-            await asyncio.sleep(LOOK_EVERY_S)
+        """Work until cancelled."""
+        await keep_settling("batches", self._batches.holding_back, self._settle, every_s=LOOK_EVERY_S)
 
-    async def _check(self, batch_id: str) -> None:
-        handle = self._client.get_workflow_handle(batch_workflow_id(batch_id))
-        try:
-            status = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            status = None
+    async def _settle(self, batch_id: str) -> None:
+        status = await status_of_process(self._client, batch_workflow_id(batch_id))
         if status not in AT_WORK:
             await self._batches.cancel(batch_id)
             log.warning("batch cancelled, since its process is gone", batch_id=batch_id, status=status and status.name)

@@ -1,5 +1,9 @@
 """What a trace begins with, what it takes from callers, and what of a span is told."""
 
+import socket
+import subprocess
+import sys
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.baggage import set_baggage
@@ -10,8 +14,10 @@ from opentelemetry.trace import SpanKind, Tracer
 from pydantic import ValidationError
 
 from settings import TracingSettings
+from tests.collector import collecting
+from tests.stack_session import clean_environment
 from tracing.discretion import Discreet, Roots, TraceIds
-from tracing.spans import name_trace
+from tracing.spans import STOPPED_WITHIN_S, name_trace
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CANARY = "ada@example.com"
@@ -133,3 +139,38 @@ def test_headers_are_read_as_a_urls_query_is(monkeypatch: pytest.MonkeyPatch) ->
 
     assert settings.headers == {"authorization": "Basic YTpi", "x-tenant": "shop"}
     assert "YTpi" not in repr(settings)
+
+
+SHORT = """
+import time, tracing
+from opentelemetry.trace import SpanKind
+traces = tracing.begin("worker")
+with traces.provider.get_tracer("test").start_as_current_span("last", kind=SpanKind.SERVER):
+    pass
+began = time.monotonic()
+traces.stop()
+print(time.monotonic() - began)
+"""
+
+
+def test_what_was_done_last_is_sent_before_a_process_ends() -> None:
+    with collecting() as collector:
+        run(collector.url)
+
+    assert [(told.service, told.name) for told in collector.spans] == [("followthrough-worker", "last")]
+
+
+def test_a_process_ends_though_the_collector_is_away() -> None:
+    """And says nothing of what opens its door."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = run(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+    assert float(done.stdout) < STOPPED_WITHIN_S + 1
+    assert "canary" not in done.stdout + done.stderr
+
+
+def run(url: str) -> subprocess.CompletedProcess[str]:
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=canary"}
+    return subprocess.run(
+        [sys.executable, "-c", SHORT], env=clean_environment() | told, capture_output=True, text=True, check=True
+    )

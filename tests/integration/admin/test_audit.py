@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.bulk import BulkFailure, BulkRun
 from contracts.orders import OrderStatus
+from database.bulk import BulkRepository
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door, new_key
 from tests.accounts import NewAccount
 from tests.bulk import BULK, dead_endpoints, started
@@ -362,6 +364,15 @@ async def cancels_a_bulk(scene: Scene) -> Did:
     bulk = await started(scene.operator, {"subject": endpoints[0].owner}, limit=5, per_second=0.1)
     await bulk.until(lambda now: now["counts"]["done"] == 1)
     return await scene.acts("POST", f"{BULK}/{bulk.id}/cancel", bulk.id, None, {"cancelled": 1})
+
+
+@case("POST /v1/admin/bulk/{bulk_id}/resume", "bulk.resume")
+async def resumes_a_bulk(scene: Scene) -> Did:
+    endpoints = await dead_endpoints(scene.shop, 2)
+    bulk = await started(scene.operator, {"subject": endpoints[0].owner}, limit=5, per_second=0.1)
+    await bulk.until(lambda now: now["counts"]["done"] == 1)
+    await BulkRepository(scene.shop.engine).fail(BulkRun(bulk_id=bulk.id), BulkFailure.PROCESS_LOST)
+    return await scene.acts("POST", f"{BULK}/{bulk.id}/resume", bulk.id, {"failure": "process_lost"}, {"pending": 1})
 
 
 @case("POST /v1/accounts/{account_id}/resend", "account.resend")

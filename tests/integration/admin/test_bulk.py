@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from activities.bulk import BulkActivities
 from contracts.audit import Act
 from contracts.bulk import BulkOutcome, NextOfBulk
-from contracts.ids import new_bulk_id
+from contracts.ids import bulk_workflow_id, new_bulk_id
 from contracts.orders import OrderStatus
 from contracts.webhooks import EndpointStatus
 from database.bulk import BulkRepository
@@ -127,6 +127,31 @@ async def test_a_cancelled_one_leaves_the_rest(shop: Shop, operator: Caller) -> 
     assert [entry["action"] for entry in await audited(operator, subject=bulk.id)] == ["bulk.cancel", "bulk.start"]
 
 
+async def test_one_whose_process_somebody_terminates_fails_and_is_resumed(shop: Shop, operator: Caller) -> None:
+    endpoints = await dead_endpoints(shop, 3)
+    bulk = await started(operator, {"subject": endpoints[0].owner}, expected=3, per_second=0.1)
+    await bulk.until(lambda now: now["counts"]["done"] == 1)
+    assert_problem(await operator.post(f"{BULK}/{bulk.id}/resume"), 409, "nothing_to_resume")
+
+    await shop.client.get_workflow_handle(bulk_workflow_id(bulk.id)).terminate()
+    failed = await bulk.until(lambda now: now["status"] != "running")
+    # Two more were to wait for 10 s each.
+    async with shop.engine.begin() as connection:
+        await connection.execute(update(bulk_actions).where(bulk_actions.c.id == bulk.id).values(per_second=50))
+    resumed = await operator.post(f"{BULK}/{bulk.id}/resume", json={"note": "a slip"})
+    done = await bulk.finished()
+
+    assert (failed["status"], failed["failure"]["code"]) == ("failed", "process_terminated")
+    assert failed["counts"] == COUNTS | {"done": 1, "cancelled": 2}
+    assert (failed["cancel_requested"], failed["finished_at"] is not None) == (False, True)
+    assert resumed.status_code == 200, resumed.text
+    assert (resumed.json()["failure"], resumed.json()["status"]) == (None, "running")
+    assert (done["counts"], done["failure"]) == (COUNTS | {"done": 3}, None)
+    for endpoint in endpoints:
+        assert [entry["action"] for entry in await audited(operator, subject=endpoint.id)] == ["webhook_endpoint.retry"]
+    assert_problem(await operator.post(f"{BULK}/{bulk.id}/resume"), 409, "nothing_to_resume")
+
+
 async def test_what_cannot_be_retried_is_skipped_with_the_reason(door: Door, operator: Caller) -> None:
     owner = door.customer("jobs:write")
     job, taken = await asyncio.gather(poison(owner, fail_times=5), poison(owner, unique_key="taken"))
@@ -225,6 +250,7 @@ async def test_what_there_is_not_is_not_found(operator: Caller) -> None:
     for path in (UNKNOWN, f"{BULK}/x"):
         assert_problem(await operator.get(path), 404, "not_found")
         assert_problem(await operator.post(f"{path}/cancel"), 404, "not_found")
+        assert_problem(await operator.post(f"{path}/resume"), 404, "not_found")
 
 
 async def test_one_about_nothing_is_finished_soon(operator: Caller) -> None:

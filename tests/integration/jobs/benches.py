@@ -11,6 +11,8 @@ from uuid import uuid4
 from pydantic import BaseModel
 from sqlalchemy import insert, select, text
 from temporalio import activity
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
 from temporalio.client import ActivityHandle
 from temporalio.common import RetryPolicy
 from temporalio.worker import Worker
@@ -109,6 +111,15 @@ class Bench:
             start_to_close_timeout=timedelta(seconds=timeout_s),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=attempts),
+        )
+
+    async def lose_attempt(self) -> None:
+        """Take an attempt's task as a worker does that is lost before it does anything."""
+        await self._shop.client.workflow_service.poll_activity_task_queue(
+            PollActivityTaskQueueRequest(
+                namespace=self._shop.client.namespace, task_queue=TaskQueue(name=self._queue), identity="lost"
+            ),
+            timeout=timedelta(seconds=WITHIN_S),
         )
 
     async def booked(self, job_id: str) -> Job:

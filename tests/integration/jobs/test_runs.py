@@ -64,6 +64,17 @@ async def test_a_job_that_fails_over_being_told_to_stop_is_cancelled(bench: Benc
     assert job["last_error"] == {"code": "broken", "message": "it broke while it tidied up"}
 
 
+async def test_attempts_whose_worker_was_lost_at_once_count_as_well(bench: Bench, door: Door) -> None:
+    job_id = await bench.row()
+    await bench.start(job_id, attempts=2, timeout_s=0.1)
+    for _ in range(2):
+        await bench.lose_attempt()
+
+    job = await until(door.operator(), {"id": job_id}, "timed_out")
+
+    assert (job["attempt"], job["last_error"]["code"]) == (2, "timed_out")
+
+
 async def test_a_job_that_never_beats_outlives_its_heartbeat_timeout(bench: Bench) -> None:
     async def silent(arguments: EchoArguments) -> EchoResult:
         await asyncio.sleep(6)  # longer than the heartbeat time-out

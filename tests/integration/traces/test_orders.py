@@ -24,7 +24,7 @@ POLL_S = 0.1
 # What a caller may say besides, and what is nobody's business.
 BAGGAGE = "customer=ada-canary-baggage"
 TRACE_STATE = "vendor=canary-trace-state"
-# The end of an order, and of what it has left to its child: the shipment is waited for, not traced to its end.
+# An order ends when all is handed over; its child, the shipment, goes on for days.
 OVER = {"CompleteWorkflow:Order", "RunWorkflow:Shipment"}
 
 

@@ -112,6 +112,33 @@ async def test_every_operation_shows_its_body_its_answer_and_its_problems(app: F
                 assert operation["security"], where
 
 
+async def test_every_operation_has_an_id_of_its_own(app: FastAPI) -> None:
+    ids = [operation["operationId"] for operation in _operations(app)]
+
+    assert sorted(set(ids)) == sorted(ids)
+    assert "place_order" in ids
+
+
+async def test_every_operation_on_a_resource_is_linked_from_what_answers_with_its_id(app: FastAPI) -> None:
+    described = app.openapi()
+    operations = {operation["operationId"]: operation for operation in _operations(app)}
+    linked = set()
+
+    for operation in operations.values():
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                target = operations[link["operationId"]]
+                assert set(link["parameters"]) == _in_path(target), link
+                for expression in link["parameters"].values():
+                    assert _leads_somewhere(expression, operation, response, described), (
+                        operation["operationId"],
+                        link,
+                    )
+                linked.add(link["operationId"])
+
+    assert {name for name, operation in operations.items() if _in_path(operation)} - linked == set()
+
+
 async def test_the_docs_are_served_with_a_policy_of_their_own(http: httpx.AsyncClient) -> None:
     docs = await http.get("/docs")
 
@@ -120,6 +147,31 @@ async def test_the_docs_are_served_with_a_policy_of_their_own(http: httpx.AsyncC
     sources = re.findall(r'(?:src|href)="(https://[^/"]+)', docs.text)
     assert sources
     assert all(source in docs.headers["content-security-policy"] for source in sources)
+
+
+def _operations(app: FastAPI) -> Iterator[dict[str, Any]]:
+    for operations in app.openapi()["paths"].values():
+        yield from operations.values()
+
+
+def _in_path(operation: dict[str, Any]) -> set[str]:
+    return {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"}
+
+
+def _leads_somewhere(
+    expression: str, operation: dict[str, Any], response: dict[str, Any], described: dict[str, Any]
+) -> bool:
+    """Whether what a runtime expression of a link points to is described."""
+    if expression.startswith("$request.path."):
+        return expression.removeprefix("$request.path.") in _in_path(operation)
+    schema = response["content"]["application/json"]["schema"]
+    for token in expression.removeprefix("$response.body#/").split("/"):
+        if "$ref" in schema:
+            schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        schema = schema["items"] if token.isdecimal() else schema["properties"].get(token)
+        if schema is None:
+            return False
+    return True
 
 
 def _examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
