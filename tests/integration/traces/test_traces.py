@@ -1,4 +1,7 @@
-"""One order is one trace, from its POST to the carrier, over every process and over a worker's death."""
+"""One order is one trace, from its POST to the carrier, over every process and over a worker's death.
+
+All of it is in one file, which is one process of pytest's and so one stack.
+"""
 
 import asyncio
 import base64
@@ -12,7 +15,7 @@ from uuid import uuid4
 from temporalio.client import Client
 
 from stack.home import Home
-from tests.acceptance.client import BIKE, TEE, Caller, new_key, order_body
+from tests.acceptance.client import BIKE, TEE, Caller, Door, new_key, order_body
 from tests.collector import Collector, Told
 from tests.integration.traces.conftest import AUTHORIZATION
 from tests.stack_session import RunningStack
@@ -183,6 +186,28 @@ async def test_a_worker_that_goes_on_with_an_order_doubles_none_of_its_spans(
     }
     client = await temporal_of(stack)
     assert await client.get_workflow_handle_for(OrderWorkflow.run, f"order/{order_id}").result() is not None
+
+
+async def test_a_job_is_a_trace_from_its_start_to_its_function(door: Door, collector: Collector) -> None:
+    body = {"type": "diagnostics.echo", "arguments": {"message": "canary"}}
+    answer = await door.customer("jobs:write").post("/v1/jobs", {"Idempotency-Key": new_key()}, json=body)
+    assert answer.status_code == 202, answer.text
+    job_id = answer.json()["id"]
+
+    async with asyncio.timeout(WITHIN_S):
+        while not (
+            run := [
+                told
+                for told in collector.spans
+                if told.name.startswith("RunActivity:") and told.attributes["temporalActivityID"] == job_id
+            ]
+        ):
+            await asyncio.sleep(POLL_S)
+
+    [started] = [told for told in collector.spans if told.id == run[0].parent]
+    assert (started.name, started.parent) == ("StartActivity:diagnostics.echo", "")
+    assert started.attributes["temporalActivityID"] == job_id
+    assert b"canary" not in b"".join(collector.bodies)
 
 
 def headers_in(found: Any) -> list[dict[str, str]]:
