@@ -232,6 +232,26 @@ async def test_a_parked_order_is_retried_and_the_audit_log_says_why(
     assert len(await audited(operator, subject=order.id)) == 1
 
 
+async def test_the_audit_log_is_searched_by_the_form_with_one_field_or_both_or_none(
+    olga: Visitor, operator: Caller, owner: Caller
+) -> None:
+    job = await accepted(owner, delay_s=3_600)
+    await act(olga, f"/console/jobs/{job['id']}/cancel", note=WHY)
+    fields = {"subject": job["id"], "actor": "olga"}
+
+    for typed, finds_it in (
+        ({}, True),
+        ({"subject": f" {job['id']} "}, True),
+        ({"actor": "olga"}, True),
+        (fields, True),
+        ({**fields, "actor": "otto"}, False),
+    ):
+        await olga.open("/console/audit")
+        page = await olga.look_up("/console/audit", **typed)
+        assert (job["id"] in seen(page)) == finds_it, typed
+    assert (await olga.look_up("/console/search", q="")).status_code == 200
+
+
 async def test_an_order_is_resolved_with_the_status_that_is_chosen(olga: Visitor, operator: Caller, shop: Shop) -> None:
     order = await parked(shop)
     path = f"/console/orders/{order.id}/resolve"
