@@ -354,6 +354,18 @@ async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: C
     assert "<i>" not in (await olga.open(f"/console/jobs/{job['id']}")).text
 
 
+async def test_a_job_that_runs_is_told_to_stop_once(operator: Caller, owner: Caller) -> None:
+    job = await echo(owner, sleep_s=20)
+    await until(owner, job, "running")
+
+    answers = await asyncio.gather(*(operator.post(job["links"]["cancel"]) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    [entry] = await audited(operator, subject=job["id"])
+    assert (entry["before"]["cancel_requested"], entry["after"]["cancel_requested"]) == (False, True)
+    await until(owner, job, "cancelled")
+
+
 async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator: Caller, owner: Caller) -> None:
     jobs = [await poison(owner, fail_times=5) for _ in range(2)]
     path = "/console/all/retry?kind=job&reason=told_to_fail"
