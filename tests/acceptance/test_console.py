@@ -449,6 +449,12 @@ async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Call
         done = await act(olga, f"/console/deliveries/{sent['id']}/redeliver", note=WHY)
         assert (done.status_code, done.headers["location"]) == (303, f"/console/webhooks/{endpoint['id']}")
         await receiver.until_got(2)
+        copied, other = [item["id"] for item in (await keeper.get(endpoint["links"]["deliveries"])).json()["items"]]
+        assert other == sent["id"]
+        for delivery in (copied, other):
+            words = seen(await olga.open(f"/console/deliveries/{delivery}")).partition("What operators did")[2]
+            assert words.count("webhook_endpoint.redeliver by olga") == 1
+            assert WHY in words
 
     assert {message.webhook_id for message in receiver.messages} == {sent["webhook_id"]}
     deliveries = (await keeper.get(endpoint["links"]["deliveries"])).json()["items"]
