@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from structlog.contextvars import bind_contextvars
 from temporalio.client import ActivityExecutionDescription, Client, PendingActivityState
 from temporalio.service import RPCError, RPCStatusCode
@@ -23,7 +22,6 @@ from contracts.jobs import Job, JobStatus
 from database.job_runs import JobRuns
 from database.jobs import JobRepository, KeyReused, WantedJob
 from database.paging import Position
-from payloads import PayloadUnreadable
 
 DESCRIBE_WITHIN_S = 1.0
 UNBEGUN = (JobStatus.SCHEDULED, JobStatus.QUEUED)
@@ -33,8 +31,6 @@ RUNS = (
     PendingActivityState.CANCEL_REQUESTED,
     PendingActivityState.PAUSE_REQUESTED,
 )
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -177,6 +173,8 @@ class JobKeeper:
                     include_last_failure=True,
                     rpc_timeout=timedelta(seconds=DESCRIBE_WITHIN_S),
                 )
+                outcome = await outcome_of(description)
+                live = await _live(job, description) if outcome is None else None
         except Unreachable:
             return JobResource.now(job, stale=True)
         except RPCError as error:
@@ -184,12 +182,6 @@ class JobKeeper:
                 raise
             # It is in the outbox still.
             return JobResource.now(job)
-        try:
-            outcome = await outcome_of(description)
-            live = await _live(job, description) if outcome is None else None
-        except PayloadUnreadable as unreadable:
-            log.warning("what Temporal tells of a job cannot be read", cause=str(unreadable))
-            return JobResource.now(job, stale=True)
         if outcome is None:
             return JobResource.now(job, live)
         async with asking_postgres():

@@ -118,12 +118,12 @@ class OrderReader:
         try:
             async with asking_temporal(DESCRIBE_WITHIN_S):
                 description = await self.handle(order_id).describe(rpc_timeout=timedelta(seconds=DESCRIBE_WITHIN_S))
+                memo: OrderMemo | None = await description.memo_value(MEMO_MEMBER, None, type_hint=OrderMemo)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
         bind_contextvars(run_id=description.run_id)
-        memo: OrderMemo | None = await description.memo_value(MEMO_MEMBER, None, type_hint=OrderMemo)
         return memo
 
     async def pending_calls(self, order_id: str) -> tuple[PendingCall, ...]:

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from temporalio.client import RPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
+
+from payloads import PayloadUnreadable
 
 # A statement that is given up takes SQLAlchemy up to 2 s more, to end its connection in good order.
 DATABASE_WITHIN_S = 3.0
@@ -28,6 +31,8 @@ _OUR_MISTAKES = (
     RPCStatusCode.UNIMPLEMENTED,
     RPCStatusCode.OUT_OF_RANGE,
 )
+
+log = structlog.get_logger()
 
 
 class Unreachable(Exception):
@@ -65,7 +70,7 @@ async def asking_postgres() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def asking_temporal(within_s: float) -> AsyncIterator[None]:
-    """Bound what is awaited inside. Raises Unreachable for any sign of an outage."""
+    """Bound what is awaited inside. Raises Unreachable for any sign of an outage, and for what no key here decrypts."""
     async with _asking("Temporal", within_s + GRACE_S):
         yield
 
@@ -75,6 +80,9 @@ async def _asking(service: str, within_s: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(within_s):
             yield
+    except PayloadUnreadable as unreadable:
+        log.warning("what Temporal says cannot be read", cause=str(unreadable))
+        raise Unreachable(service) from unreadable
     except Exception as error:
         if is_outage(error):
             raise Unreachable(service) from error
