@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo audit test up lint bench chaos alerts screenshots
+.PHONY: setup runnable browser demo audit test up lint bench chaos fuzz alerts kubernetes screenshots
 
 setup: runnable browser
 
@@ -62,7 +62,15 @@ alerts: runnable
 	@tools/promtool.sh
 	@$(BIN)/pytest -q tests/unit/deploy/test_monitoring.py
 
+# Holds deploy/kubernetes against the schemas of Kubernetes and KEDA. The first time it builds kubeconform: a minute.
+kubernetes: runnable
+	@tools/kubeconform.sh
+
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos
 	@$(BIN)/pytest --ignore=tests/chaos -m outage
 	@RANDOM_ORDERS=440 $(BIN)/pytest tests/integration/orders/test_random_faults.py
+
+# The tests of `make test` that send whatever comes to the API, in full: 10 minutes, from a seed that a failure names.
+fuzz: runnable
+	@FUZZ=full $(BIN)/pytest tests/fuzzing

@@ -399,7 +399,9 @@ class RetentionSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FOLLOWTHROUGH_", extra="ignore")
 
     # Longer than the reports that jobs have written, which expire after 7 days.
-    keep_jobs_days: int = Field(default=30, ge=14, description="since a job ended; its idempotency keys too")
+    keep_jobs_days: int = Field(
+        default=30, ge=14, description="since a job or a bulk action ended; its idempotency keys too"
+    )
     keep_deliveries_days: PositiveInt = Field(default=30, description="since a webhook was delivered or given up")
     keep_inbound_bodies_days: PositiveInt = Field(default=30, description="of events that nobody understood")
     keep_sign_up_keys_days: PositiveInt = Field(default=7, description="so long repeating a sign-up is safe")

@@ -25,9 +25,11 @@ from api import (
     codec,
     confirm_page,
     console,
+    console_all,
     console_attention,
     console_bulk,
     console_jobs,
+    console_mails,
     console_orders,
     console_schedules,
     console_sign_in,
@@ -52,7 +54,7 @@ from api import (
     webhook_endpoints,
 )
 from api.auth import TokenVerifier
-from api.errors import problem_of
+from api.errors import MethodNotAllowed, problem_of
 from api.keys import SigningKeys
 from api.leaving import Leaving
 from api.limits import RateLimiter
@@ -61,6 +63,7 @@ from api.middleware.requests import DOCS_PATH, PROBES, RequestMiddleware
 from api.middleware.web_ui import WebUiAccess
 from api.openapi import describe
 from api.problem_pages import answer_to
+from api.routing import methods_at
 from api.services import open_services
 from api.sessions import Sessions
 from logs import configure_logging
@@ -93,7 +96,9 @@ RESOURCES = (
     console_sign_in,
     console,
     console_attention,
+    console_all,
     console_bulk,
+    console_mails,
     console_orders,
     console_jobs,
     console_webhooks,
@@ -180,4 +185,7 @@ def _keep_what_start_up_made() -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return answer_to(problem_of(error), request.scope)
+    problem = problem_of(error)
+    if isinstance(problem, MethodNotAllowed):
+        problem.headers["Allow"] = ", ".join(methods_at(request.app.routes, request.url.path))
+    return answer_to(problem, request.scope)

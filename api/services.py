@@ -46,6 +46,7 @@ from database.inbound import InboundRepository
 from database.job_batches import BatchRepository
 from database.job_runs import JobRuns
 from database.jobs import JobRepository
+from database.mails import MailRepository
 from database.order_events import OrderEvents
 from database.order_figures import OrderCounts
 from database.order_rows import OrderRows
@@ -111,6 +112,7 @@ class Services:
     order_counts: OrderCounts
     temporal_links: TemporalLinks
     bulks: BulkKeeper
+    mails: MailRepository
 
 
 @asynccontextmanager
@@ -215,6 +217,7 @@ def _services(
         order_counts=OrderCounts(engine),
         temporal_links=TemporalLinks(settings.temporal_ui_url, client.namespace),
         bulks=BulkKeeper(BulkRepository(engine), letters),
+        mails=MailRepository(engine),
     )
 
 
