@@ -19,7 +19,6 @@ from tests.acceptance.client import BIKE, TEE, Caller, Door, new_key, order_body
 from tests.collector import Collector, Told
 from tests.integration.traces.conftest import AUTHORIZATION
 from tests.stack_session import RunningStack
-from workflows.orders import OrderWorkflow
 
 API, WORKER = "followthrough-api", "followthrough-worker"
 WITHIN_S = 30.0
@@ -185,7 +184,7 @@ async def test_a_worker_that_goes_on_with_an_order_doubles_none_of_its_spans(
         "CompleteWorkflow:Order": 1,
     }
     client = await temporal_of(stack)
-    assert await client.get_workflow_handle_for(OrderWorkflow.run, f"order/{order_id}").result() is not None
+    assert await client.get_workflow_handle(f"order/{order_id}").result() is not None
 
 
 async def test_a_job_is_a_trace_from_its_start_to_its_function(door: Door, collector: Collector) -> None:
