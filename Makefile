@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo audit test up lint bench chaos alerts kubernetes screenshots
+.PHONY: setup runnable browser demo audit test up lint bench chaos fuzz alerts kubernetes screenshots
 
 setup: runnable browser
 
@@ -70,3 +70,7 @@ chaos: runnable
 	@$(BIN)/pytest -s tests/chaos
 	@$(BIN)/pytest --ignore=tests/chaos -m outage
 	@RANDOM_ORDERS=440 $(BIN)/pytest tests/integration/orders/test_random_faults.py
+
+# The tests of `make test` that send whatever comes to the API, in full: 10 minutes, from a seed that a failure names.
+fuzz: runnable
+	@FUZZ=full $(BIN)/pytest tests/fuzzing

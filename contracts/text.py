@@ -16,8 +16,9 @@ def _printable(text: str) -> str:
     return text
 
 
-# The same for readers of the API's document.
-_SAID = Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"})
+# The same for readers of the API's document; around a text whitespace is stripped, of whatever kind.
+_SAID = Field(json_schema_extra={"pattern": r"^\s*[^\x00-\x1f\x7f]*\s*$"})
+_SAID_OF_SKU = Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"})
 
 
 def keepable(text: str, at_most: int) -> str:
@@ -40,5 +41,5 @@ ShortText = Annotated[
 ]
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 # A name to look up, not one to create: what no SKU looks like is unknown, not malformed.
-SoughtSku = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable), _SAID]
+SoughtSku = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable), _SAID_OF_SKU]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_printable), _SAID]

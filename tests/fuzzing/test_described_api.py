@@ -1,0 +1,184 @@
+"""Whatever is sent, the API answers as its document says: Schemathesis makes the requests and judges the answers.
+
+`make test` has few for each operation, always the same; `make fuzz` has many, other ones each time. Both have a stack
+of their own: whatever an operator can do is done to whatever is found, schedules and the fraud limit included, and the
+metrics fill with every status that there is.
+"""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.auth import Scope
+from tests.stack_session import RunningStack, bring_up, clean_environment, throw_away
+from tests.webhooks import allowed_hosts
+
+SCHEMATHESIS = (sys.executable, "-m", "schemathesis.cli")
+IN_FULL = "FUZZ" in os.environ
+SEED = int(os.environ.get("FUZZ_SEED", random.SystemRandom().randrange(2**32) if IN_FULL else 1))
+EXAMPLES, JOURNEYS = (60, 300) if IN_FULL else (2, 12)
+# At least so many links are followed.
+LINKS = 30 if IN_FULL else 4
+WITHIN_S = 1_800 if IN_FULL else 120
+# The one check that is left out: that everything is accepted which the document allows. It cannot say that `to` is
+# later than `from`, which cursors there are, or what stands in a token.
+LEFT_OUT = "positive_data_acceptance"
+# A backfill may begin 500 runs at once, and until it has Temporal does not tell how the schedule is: 503 within 3 s.
+SLOW_TO_SAY = "^/v1/admin/schedules"
+# Streams of events end when they do: their first event is looked at.
+SETTINGS = f"""
+hooks = "tests.fuzzing.hooks"
+seed = {SEED}
+max-stream-events = 1
+request-timeout = 20
+continue-on-failure = true
+warnings = false
+cache = {{ enabled = false }}
+generation = {{ database = "none", no-shrink = {str(not IN_FULL).lower()} }}
+headers = {{ Authorization = "Bearer ${{FUZZ_TOKEN}}" }}
+
+[checks]
+{LEFT_OUT} = {{ enabled = false }}
+
+[[operations]]
+include-path-regex = "{SLOW_TO_SAY}"
+checks.not_a_server_error = {{ expected-statuses = ["2xx", "3xx", "4xx", "503"] }}
+
+[phases]
+examples = {{ enabled = {str(IN_FULL).lower()} }}
+coverage = {{ enabled = {str(IN_FULL).lower()} }}
+fuzzing = {{ generation = {{ max-examples = {EXAMPLES} }} }}
+stateful = {{ max-steps = 8, generation = {{ max-examples = {JOURNEYS} }} }}
+"""
+BUCKETS = "followthrough_api_request_seconds_count"
+
+
+@dataclass(frozen=True)
+class Fuzzed:
+    """An API that was sent a lot, what it says of itself, and how often it gave which answer: its own count."""
+
+    stack: RunningStack
+    said: str
+    passed: bool
+    document: dict[str, Any]
+    answers: dict[tuple[str, str, str], float]
+
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Method, path and description."""
+        for path, operations in self.document["paths"].items():
+            for method, operation in operations.items():
+                yield method.upper(), path, operation
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
+    folder = tmp_path_factory.mktemp("fuzzed")
+    try:
+        found = bring_up(
+            folder / "home",
+            FOLLOWTHROUGH_ENCRYPT_PAYLOADS="true",
+            FOLLOWTHROUGH_SIGN_UPS_PER_MINUTE="100000",
+            FOLLOWTHROUGH_WEBHOOKS_ALLOWED_HOSTS=allowed_hosts(),
+        )
+        stack = RunningStack.of(folder / "home", found)
+        document = httpx.get(f"{stack.api_url}/openapi.json", timeout=30).json()
+        passed, said = fuzz(stack, folder)
+        yield Fuzzed(stack, said, passed, document, answers_of(stack))
+    finally:
+        throw_away(folder / "home")
+
+
+def fuzz(stack: RunningStack, folder: Path) -> tuple[bool, str]:
+    """Let Schemathesis loose as somebody who may do everything. Returns whether it is content, and what it says."""
+    settings = folder / "schemathesis.toml"
+    settings.write_text(SETTINGS)
+    [host, *_] = allowed_hosts().split(",")
+    done = subprocess.run(
+        [*SCHEMATHESIS, "--config-file", str(settings), "run", f"{stack.api_url}/openapi.json"],
+        env=clean_environment()
+        | {"FUZZ_TOKEN": stack.token("fuzz", *Scope), "FUZZ_WEBHOOKS_TO": f"http://{host}/hooks"},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    return done.returncode == 0, done.stdout
+
+
+def answers_of(stack: RunningStack) -> dict[tuple[str, str, str], float]:
+    """How often the API gave an answer, by method, route and status."""
+    text = httpx.get(stack.metrics["api"], timeout=30).text
+    return {
+        (sample.labels["method"], sample.labels["route"], sample.labels["status"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == BUCKETS
+    }
+
+
+def test_whatever_is_sent_is_answered_as_documented(fuzzed: Fuzzed) -> None:
+    assert fuzzed.passed, fuzzed.said
+
+
+def test_every_operation_was_called_and_most_of_them_did_something(fuzzed: Fuzzed) -> None:
+    called = {(method, route) for method, route, _ in fuzzed.answers}
+    done = {(method, route) for method, route, status in fuzzed.answers if status.startswith("2")}
+    operations = {(method, path) for method, path, _ in fuzzed.operations()}
+
+    assert len(operations) > 60
+    assert operations - called == set()
+    assert len(operations & done) >= len(operations) / 3
+
+
+def test_links_were_followed(fuzzed: Fuzzed) -> None:
+    [followed] = re.findall(r"(\d+) covered", fuzzed.said)
+
+    assert int(followed) >= LINKS
+
+
+def test_by_its_own_count_the_api_gave_no_answer_that_is_not_documented(fuzzed: Fuzzed) -> None:
+    documented = {
+        (method, path, status) for method, path, operation in fuzzed.operations() for status in operation["responses"]
+    }
+    operations = {(method, path) for method, path, _ in fuzzed.operations()}
+
+    given = {answer for answer in fuzzed.answers if answer[:2] in operations}
+
+    assert given - documented == set()
+    assert {
+        answer for answer in fuzzed.answers if answer[2].startswith("5") and not re.match(SLOW_TO_SAY, answer[1])
+    } == set()
+
+
+@pytest.mark.parametrize("scopes", [None, ()], ids=["nobody", "without a scope"])
+def test_who_may_not_is_told_so_as_documented(fuzzed: Fuzzed, scopes: tuple[str, ...] | None) -> None:
+    headers = {} if scopes is None else {"Authorization": f"Bearer {fuzzed.stack.token('nobody', *scopes)}"}
+    components = fuzzed.document["components"]
+
+    with httpx.Client(base_url=fuzzed.stack.api_url, headers=headers, timeout=30) as http:
+        for method, path, operation in fuzzed.operations():
+            wanted = {
+                scope for one in operation.get("security", ()) for scopes_of in one.values() for scope in scopes_of
+            }
+            if "security" not in operation or (scopes is not None and not wanted):
+                continue
+            answer = http.request(method, re.sub(r"\{\w+\}", "x", path))
+            where = f"{method} {path}"
+            assert answer.status_code == (401 if scopes is None else 403), where
+            [[media_type, described]] = operation["responses"][str(answer.status_code)]["content"].items()
+            assert answer.headers["content-type"] == media_type, where
+            if method != "HEAD":
+                Draft202012Validator({**described["schema"], "components": components}).validate(answer.json())
