@@ -29,7 +29,7 @@ IN_FULL = "FUZZ" in os.environ
 SEED = int(os.environ.get("FUZZ_SEED", random.SystemRandom().randrange(2**32) if IN_FULL else 1))
 EXAMPLES, JOURNEYS = (60, 300) if IN_FULL else (2, 12)
 # At least so many links are followed.
-LINKS = 30 if IN_FULL else 4
+LINKS = 8 if IN_FULL else 4
 WITHIN_S = 1_800 if IN_FULL else 120
 # The one check that is left out: that everything is accepted which the document allows. It cannot say that `to` is
 # later than `from`, which cursors there are, or what stands in a token.
