@@ -138,8 +138,8 @@ def methods_at(routes: Sequence[BaseRoute], path: str) -> list[str]:
     found = [
         context.original_route for context in iter_route_contexts(routes) if isinstance(context.original_route, Route)
     ]
-    first = next(route for route in found if route.path_regex.match(path))
-    return sorted({method for route in found if route.path == first.path for method in route.methods or ()})
+    at = next((route.path for route in found if route.path_regex.match(path)), None)
+    return sorted({method for route in found if route.path == at for method in route.methods or ()})
 
 
 def _declared(path: str, endpoint: Callable[..., Any]) -> Access:
