@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo audit test up lint bench chaos fuzz alerts screenshots
+.PHONY: setup runnable browser demo audit test up lint bench chaos fuzz alerts kubernetes screenshots
 
 setup: runnable browser
 
@@ -61,6 +61,10 @@ screenshots: setup
 alerts: runnable
 	@tools/promtool.sh
 	@$(BIN)/pytest -q tests/unit/deploy/test_monitoring.py
+
+# Holds deploy/kubernetes against the schemas of Kubernetes and KEDA. The first time it builds kubeconform: a minute.
+kubernetes: runnable
+	@tools/kubeconform.sh
 
 chaos: runnable
 	@$(BIN)/pytest -s tests/chaos

@@ -46,6 +46,11 @@ class CleanupActivities:
         return Cleaned(what="batches of jobs", count=await _all(self.cleanup.forget_batches, at - self.jobs_kept))
 
     @activity.defn
+    async def forget_bulk_actions(self, at: datetime) -> Cleaned:
+        """Delete bulk actions long ended, with the idempotency keys that they answer to."""
+        return Cleaned(what="bulk actions", count=await _all(self.cleanup.forget_bulk_actions, at - self.jobs_kept))
+
+    @activity.defn
     async def forget_deliveries(self, at: datetime) -> Cleaned:
         """Delete webhook deliveries long made or given up."""
         return Cleaned(

@@ -1,5 +1,6 @@
 """The API's application: `uvicorn --factory api.app:create_app`."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,10 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import stalls
+import tracing
 from api import (
     accounts,
     admin_orders,
@@ -21,9 +25,11 @@ from api import (
     codec,
     confirm_page,
     console,
+    console_all,
     console_attention,
     console_bulk,
     console_jobs,
+    console_mails,
     console_orders,
     console_schedules,
     console_sign_in,
@@ -53,7 +59,7 @@ from api.keys import SigningKeys
 from api.leaving import Leaving
 from api.limits import RateLimiter
 from api.middleware.gate import Gate
-from api.middleware.requests import DOCS_PATH, RequestMiddleware
+from api.middleware.requests import DOCS_PATH, PROBES, RequestMiddleware
 from api.middleware.web_ui import WebUiAccess
 from api.openapi import describe
 from api.problem_pages import answer_to
@@ -90,7 +96,9 @@ RESOURCES = (
     console_sign_in,
     console,
     console_attention,
+    console_all,
     console_bulk,
+    console_mails,
     console_orders,
     console_jobs,
     console_webhooks,
@@ -101,19 +109,21 @@ RESOURCES = (
 
 def create_app() -> FastAPI:
     """The application, configured by the environment. It starts whether or not Postgres and Temporal do."""
-    configure_logging("api")
+    traces = tracing.begin("api")
+    configure_logging("api", *traces.log_processors)
     settings = ApiSettings()
     leaving = Leaving(settings.api_drain_s)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with metrics.served(settings.metrics_host, settings.api_metrics_port):
-            async with open_services(settings) as services:
+            async with open_services(settings, traces.interceptors) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
                 blocked = stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked)
                 with blocked, leaving.heeded():
                     yield
+        await asyncio.to_thread(traces.stop)
 
     app = FastAPI(
         title="Followthrough",
@@ -121,6 +131,7 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         docs_url=DOCS_PATH,
         redoc_url=None,
+        telemetry=_spans(traces.provider),
         # Clients that are generated have a method of this name for each operation, and links name it.
         generate_unique_id_function=lambda route: route.name,
     )
@@ -152,6 +163,19 @@ def create_app() -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _spans(provider: TracerProvider | None) -> TelemetryConfig:
+    """FastAPI's own: a span for each request, where there are traces, and nothing else that it could do."""
+    return {
+        "tracing": provider is not None,
+        "tracer_provider": provider,
+        "exclude": lambda scope: scope["path"] in PROBES,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+    }
 
 
 def _keep_what_start_up_made() -> None:

@@ -15,6 +15,7 @@ _FOLDERS = (
     (ids.is_endpoint_id, "webhooks"),
     (ids.is_delivery_id, "deliveries"),
     (ids.is_bulk_id, "bulk"),
+    (ids.is_mail_id, "mails"),
 )
 
 

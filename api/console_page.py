@@ -15,10 +15,14 @@ from contracts.steps import StepName, StepOutcome
 # What a badge shows of a status, whatever it is the status of: good, wait or bad; calm says that things take their
 # course.
 KINDS: Mapping[str, str] = {
-    **dict.fromkeys(("completed", "succeeded", "shipped", "delivered", "charged", "active", "confirmed"), "good"),
+    **dict.fromkeys(
+        ("completed", "succeeded", "shipped", "delivered", "charged", "active", "confirmed", "sent"), "good"
+    ),
     **dict.fromkeys(("awaiting_approval", "awaiting_customer", "retrying", "paused", "unavailable"), "wait"),
     **dict.fromkeys(("partially_completed", "partially_charged", "unknown", "absent"), "wait"),
-    **dict.fromkeys(("needs_attention", "rejected", "failed", "timed_out", "declined", "disabled", "refused"), "bad"),
+    **dict.fromkeys(
+        ("needs_attention", "rejected", "failed", "timed_out", "declined", "disabled", "refused", "bounced"), "bad"
+    ),
 }
 LETTERS: Mapping[DeadLetterKind, str] = {
     DeadLetterKind.JOB: "Job",

@@ -46,6 +46,7 @@ from contracts.text import Note
 from database.attention import AttentionRepository
 from database.catalogue import Catalogue as CatalogueRepository
 from database.fraud import FraudRepository
+from database.mails import MailRepository
 from database.order_figures import OrderCounts
 from database.tallies import Tallies
 
@@ -224,6 +225,10 @@ async def _bulks(request: Request) -> BulkKeeper:
     return _services(request).bulks
 
 
+async def _mails(request: Request) -> MailRepository:
+    return _services(request).mails
+
+
 async def _reader(connection: HTTPConnection) -> OrderReader:
     return _services(connection).reader
 
@@ -318,6 +323,7 @@ Batches = Annotated[BatchKeeper, Depends(_batches)]
 Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
 BulkIdInPath = Annotated[str, Depends(_bulk_id)]
 Bulks = Annotated[BulkKeeper, Depends(_bulks)]
+Mails = Annotated[MailRepository, Depends(_mails)]
 Reader = Annotated[OrderReader, Depends(_reader)]
 Feed = Annotated[OrderFeed, Depends(_feed)]
 Exporter = Annotated[OrderExporter, Depends(_exporter)]

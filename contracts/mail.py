@@ -1,5 +1,6 @@
 """Mails to the owners of accounts, as workflows know them: no address, name or text."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
@@ -50,6 +51,17 @@ class MailOutcome(StrEnum):
     BOUNCED = "bounced"
     UNWANTED = "unwanted"
     GIVEN_UP = "given_up"
+
+
+class KeptMail(BaseModel, frozen=True):
+    """What is known of a logical mail; no outcome while it is sent once more. Outcomes are what `attempts` counts."""
+
+    id: str
+    about: str
+    kind: str
+    outcome: MailOutcome | None
+    attempts: int
+    at: datetime
 
 
 class MailDeferred(Exception):

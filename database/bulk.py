@@ -153,8 +153,8 @@ class BulkRepository:
         ours = bulk_actions.c.id == bulk_id
         lock = select(bulk_actions.c.failure, bulk_actions.c.per_second, bulk_actions.c.resumes).where(ours)
         async with self._engine.begin() as connection:
-            failed = (await connection.execute(lock.with_for_update())).one()
-            if failed.failure is None:
+            failed = (await connection.execute(lock.with_for_update())).one_or_none()
+            if failed is None or failed.failure is None:
                 raise NothingToResume
             resumes = failed.resumes + 1
             await connection.execute(

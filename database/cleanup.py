@@ -13,8 +13,9 @@ from contracts.ids import first_id_at
 
 BATCH = 1_000
 LOOKED_THROUGH = 10_000
-# Up to ten thousand jobs each.
+# Up to ten thousand jobs, or items, each.
 JOB_BATCHES_AT_ONCE = 1
+BULK_ACTIONS_AT_ONCE = 1
 
 # Ids are made of the time: the primary key finds what is old. What is still live of that is little. Those of a batch go
 # with it.
@@ -47,6 +48,15 @@ _BATCHES = text("""
     )
     DELETE FROM followthrough.job_batches AS batches USING over WHERE batches.id = over.id
     RETURNING batches.id AS position
+""")
+_BULK_ACTIONS = text("""
+    WITH over AS (
+        SELECT id FROM followthrough.bulk_actions WHERE id > :behind AND id < :first_kept AND finished_at < :before
+        ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+    ), items AS (
+        DELETE FROM followthrough.bulk_items USING over WHERE bulk_items.bulk_id = over.id
+    )
+    DELETE FROM followthrough.bulk_actions AS bulks USING over WHERE bulks.id = over.id RETURNING bulks.id AS position
 """)
 _DELIVERIES = text("""
     WITH over AS (
@@ -135,6 +145,12 @@ class CleanupRepository:
         """Batches whose jobs all finished before then, together with these and with their keys."""
         return await self._batch(
             _BATCHES, before, behind or "", at_once=JOB_BATCHES_AT_ONCE, first_kept=first_id_at("bat", before)
+        )
+
+    async def forget_bulk_actions(self, before: datetime, behind: Any = None) -> Batch:
+        """Bulk actions that ended before then, with their items and keys. What the audit log tells of them stays."""
+        return await self._batch(
+            _BULK_ACTIONS, before, behind or "", at_once=BULK_ACTIONS_AT_ONCE, first_kept=first_id_at("blk", before)
         )
 
     async def forget_deliveries(self, before: datetime, behind: Any = None) -> Batch:

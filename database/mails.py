@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.ids import mail_id_for
-from contracts.mail import MailOutcome
+from contracts.mail import KeptMail, MailOutcome
 from database.tables import mails
 
 
@@ -22,6 +22,15 @@ class MailRepository:
         async with self._engine.connect() as connection:
             outcome = await connection.scalar(select(mails.c.outcome).where(mails.c.message_id == message_id))
         return MailOutcome(outcome) if outcome is not None else None
+
+    async def find(self, mail_id: str) -> KeptMail | None:
+        """What is known of a mail; its Message-ID says what it is about."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(mails).where(mails.c.id == mail_id))).one_or_none()
+        if row is None:
+            return None
+        about, _, rest = str(row.message_id).removeprefix("<").partition("@")[0].partition(".")
+        return KeptMail.model_validate({**row._mapping, "about": about, "kind": rest.partition(".")[0]})
 
     async def record(self, message_id: str, outcome: MailOutcome) -> None:
         """The first outcome of a mail stays, unless an operator has it sent once more."""

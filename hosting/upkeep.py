@@ -46,6 +46,7 @@ async def host_upkeep(process: Process, settings: WorkerSettings) -> Hosted:
                 activities=[
                     cleanup.forget_jobs,
                     cleanup.forget_batches,
+                    cleanup.forget_bulk_actions,
                     cleanup.forget_deliveries,
                     cleanup.empty_inbound_events,
                     cleanup.forget_sign_up_keys,

@@ -1,7 +1,6 @@
 """`followthrough demo`: eight orders, a sign-up, a job and a report through the real stack; the books are checked."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +14,14 @@ from temporalio.client import Client
 
 from contracts.ids import order_id_for, order_workflow_id
 from payloads import data_converter
-from settings import PayloadSettings
+from settings import PayloadSettings, TemporalSettings
 from stack import launch
 from stack.demo_balance import balance, stock_of
 from stack.demo_jobs import ask_for_job, report, see_job_end
 from stack.demo_view import DemoView, open_view, print_places
 from stack.demo_welcome import welcome
-from stack.environment import PAYLOAD_KEYS, joined_to
 from stack.home import Home, State
+from stack.run import joined
 from stack.tokens import sign_token
 
 CUSTOMER = "demo-customer"
@@ -99,7 +98,8 @@ def run(home: Home) -> int:
     found_running = home.owner() is not None
     launch.start_detached(home, ())
     try:
-        problems = asyncio.run(_Demo(home, home.state()).play())
+        with joined(home):
+            problems = asyncio.run(_Demo(home, home.state()).play())
     finally:
         if not found_running:
             launch.take_down(home)
@@ -124,10 +124,9 @@ class _Demo:
             for sku, goods in GOODS.items():
                 (await operator.put(f"/v1/admin/catalogue/{sku}", json=goods)).raise_for_status()
             before = await stock_of(str(self.state.database_url), self._skus)
+            settings = TemporalSettings()
             temporal = await Client.connect(
-                str(self.state.temporal_address),
-                namespace=str(self.state.temporal_namespace),
-                data_converter=data_converter(self._payload_keys()),
+                settings.address, **settings.access, data_converter=data_converter(PayloadSettings().keys)
             )
             job = await ask_for_job(customer)
             with open_view(self.orders, self._web_ui_link) as view:
@@ -208,9 +207,6 @@ class _Demo:
                 for activity in description.raw_description.pending_activities
             ]
         )
-
-    def _payload_keys(self) -> Mapping[str, bytes]:
-        return PayloadSettings(payload_keys=joined_to(self.home, os.environ).get(PAYLOAD_KEYS)).keys
 
     def _has_ended(self, order: DemoOrder) -> bool:
         return order.status in ("completed", "partially_completed", "cancelled", "rejected")

@@ -1,5 +1,6 @@
 """How workflows call activities: our own books, and providers. Fast when well, visible when not."""
 
+import time  # noqa: TID251  # for what no history holds: see _local_window
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as TimedOut
 
 from contracts.books import Progress, ProviderStep
 
@@ -19,6 +21,9 @@ Standing = TypeVar("Standing")
 # try may be replayed in another order (docs/decisions/local-tries-and-renewed-tasks.md).
 BOOKS_LOCAL_WINDOW = timedelta(seconds=1)
 PROVIDER_LOCAL_WINDOW = timedelta(seconds=1.2)
+LOCAL_TRIES_END_AFTER = timedelta(seconds=1.4)
+# A local try that has less time than this left has none.
+NO_TIME = timedelta(milliseconds=1)
 BOOKS_TRY = timedelta(seconds=5)
 BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
 PROVIDER_TRY = timedelta(seconds=20)
@@ -55,7 +60,7 @@ async def book(activity: Callable[[Activities, Input], Awaitable[Standing]], boo
         return await workflow.execute_local_activity_method(
             activity,
             booking,
-            schedule_to_close_timeout=BOOKS_LOCAL_WINDOW,
+            schedule_to_close_timeout=_local_window(BOOKS_LOCAL_WINDOW),
             retry_policy=BOOKS_RETRIES,
             summary=what,
         )
@@ -99,7 +104,7 @@ async def call_provider(
         return await workflow.execute_local_activity_method(
             activity,
             announced,
-            schedule_to_close_timeout=PROVIDER_LOCAL_WINDOW,
+            schedule_to_close_timeout=_local_window(PROVIDER_LOCAL_WINDOW),
             retry_policy=ONCE,
             summary=what,
         )
@@ -134,6 +139,16 @@ async def call_provider(
         raise GaveUp(_reason(error)) from error
 
 
+def _local_window(longest: timedelta) -> timedelta:
+    """How long a local try may take: less on a worker that is late with its workflow task.
+
+    Reads the real clock: a local activity's time-out is not in the history, what came of it is.
+    """
+    # The time of the workflow is that of its task's start, or of the end of a local activity since.
+    late = timedelta(seconds=max(0.0, time.time() - workflow.now().timestamp()))
+    return max(NO_TIME, min(longest, LOCAL_TRIES_END_AFTER - late))
+
+
 def _application_error(error: BaseException) -> ApplicationError | None:
     """The error an activity raised: bare from a local activity, the cause of an ActivityError from a regular one."""
     if isinstance(error, ActivityError):
@@ -149,5 +164,10 @@ def _refusal(error: FailureError) -> Refused | None:
 
 
 def _reason(error: FailureError) -> str:
-    raised = _application_error(error)
-    return raised.message if raised else str(error.cause or error)
+    """What the last attempt that came to its end said. That it was too late for another one explains nothing."""
+    cause: BaseException = error
+    while isinstance(cause, ActivityError | TimedOut) and cause.cause is not None:
+        cause = cause.cause
+    if isinstance(cause, TimedOut):
+        return "no attempt came to its end"
+    return cause.message if isinstance(cause, FailureError) else str(cause)

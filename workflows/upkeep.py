@@ -112,7 +112,10 @@ class CleanupExpiredWorkflow:
         """What was cleaned does not depend on what could not be."""
         done: list[str] = []
         failed: list[str] = []
-        for activity in CLEANING:
+        cleaning = CLEANING
+        if workflow.patched("bulk-actions-are-forgotten"):
+            cleaning = (*CLEANING, CleanupActivities.forget_bulk_actions)
+        for activity in cleaning:
             try:
                 done.append(str(await do(activity, workflow.now(), try_for=CLEANING_TRY)))
             except ApplicationError as error:

@@ -14,6 +14,8 @@ from stack.home import Home
 from stack.tokens import sign_token
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door
 from tests.acceptance.visitor import OWN_PAGE, Visitor, token_of
+from tests.accounts import NewAccount, new_address
+from tests.bulk import dead_endpoints
 from tests.jobs import accepted, echo, listed, read, until
 from tests.letters import audited, dead, poison
 from tests.shop import Shop, ShopOrder
@@ -291,6 +293,32 @@ async def test_a_dead_job_is_shown_retried_and_discarded(olga: Visitor, operator
         assert (entry["action"], entry["note"]) == (action, note)
 
 
+async def test_a_mail_that_came_back_says_what_it_is_about_and_is_sent_again(
+    olga: Visitor, operator: Caller, shop: Shop
+) -> None:
+    email = new_address()
+    await shop.ledger.misbehave(email, "send", "decline")
+    account = await NewAccount.signed_up(shop, email)
+    async with asyncio.timeout(WITHIN_S):
+        while not (found := (await dead(operator, kind="mail", subject=account.id))["items"]):
+            await asyncio.sleep(POLL_S)
+    where = f"/console/mails/{found[0]['id']}"
+    assert f'href="{where}"' in (await olga.open("/console/attention?kind=mail")).text
+
+    came_back = await olga.open(where)
+    again = await act(olga, f"/console/dead-letters/{found[0]['id']}/retry", note=WHY)
+    await account.until_mails("welcome")
+    sent = seen(await olga.open(where))
+
+    assert f'href="/console/accounts/{account.id}"' in came_back.text
+    assert email not in came_back.text
+    assert "Bounced Welcome" in seen(came_back)
+    assert (again.status_code, again.headers["location"]) == (303, where)
+    assert "Send the mail again" not in sent
+    assert f"“{WHY}”" in sent
+    assert (await olga.open("/console/mails/mail_00000000000000000000000000")).status_code == 404
+
+
 async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: Caller, owner: Caller) -> None:
     job = await accepted(owner, delay_s=3_600, arguments={"message": "<i>hello</i>"})
     page = await olga.open("/console/jobs?status=scheduled")
@@ -306,22 +334,22 @@ async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: C
 
 async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator: Caller, owner: Caller) -> None:
     jobs = [await poison(owner, fail_times=5) for _ in range(2)]
-    path = "/console/bulk/retry?kind=job&reason=told_to_fail"
+    path = "/console/all/retry?kind=job&reason=told_to_fail"
     preview = await olga.open(path)
     matching = (await dead(operator, kind="job", reason="told_to_fail"))["total"]
     assert f"Retry all {matching} of them?" in seen(preview)
     fields = {name: olga.hidden(name) for name in ("key", "expected", "kind", "reason")}
 
-    without_note = await olga.send("/console/bulk/retry", fields)
-    differs = await olga.send("/console/bulk/retry", {**fields, "note": WHY, "expected": str(matching + 1)})
+    without_note = await olga.send("/console/all/retry", fields)
+    differs = await olga.send("/console/all/retry", {**fields, "note": WHY, "expected": str(matching + 1)})
     wrong = [{"kind": "letter"}, {"expected": "x"}, {"expected": "9" * 5_000}, {"expected": "-1"}, {"key": ""}]
-    made_up = [await olga.send("/console/bulk/retry", {**fields, "note": WHY, **field}) for field in wrong]
+    made_up = [await olga.send("/console/all/retry", {**fields, "note": WHY, **field}) for field in wrong]
     assert [answered.status_code for answered in made_up] == [422] * len(wrong)
     await olga.open(path)
     assert (without_note.status_code, differs.status_code) == (422, 409)
     assert [job["status"] for job in await listed(owner)] == ["failed", "failed"]
-    begun = await olga.send("/console/bulk/retry", {**fields, "note": WHY})
-    twice = await olga.send("/console/bulk/retry", {**fields, "note": WHY})
+    begun = await olga.send("/console/all/retry", {**fields, "note": WHY})
+    twice = await olga.send("/console/all/retry", {**fields, "note": WHY})
 
     assert begun.status_code == 303, begun.text
     where = begun.headers["location"]
@@ -334,6 +362,39 @@ async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator:
         await until(owner, job, "succeeded")
         [entry] = await audited(operator, subject=job["id"])
         assert (entry["action"], entry["note"]) == ("job.retry", WHY)
+
+
+async def test_all_that_fit_are_discarded_and_orders_resolved(olga: Visitor, operator: Caller, shop: Shop) -> None:
+    endpoint, order = (await dead_endpoints(shop, 1))[0], await parked(shop)
+
+    async def ask(deed: str, **fields: str) -> httpx.Response:
+        await olga.open(f"/console/all/{deed}?kind={fields['kind']}&reason={fields['reason']}")
+        return await olga.send(f"/console/all/{deed}", {n: olga.hidden(n) for n in ("key", "expected")} | fields)
+
+    gone = {"kind": "webhook_endpoint", "reason": "gone"}
+    without_note = await ask("discard", **gone)
+    forged = await olga.send("/console/all/discard", {"csrf": "x", "key": "k", "expected": "1", "note": WHY, **gone})
+    assert (without_note.status_code, forged.status_code) == (422, 403)
+    assert (await dead(operator, **gone))["total"] > 0
+    discarded = await ask("discard", **gone, note=WHY)
+
+    stuck = {"kind": "order", "reason": "stuck_at_ship"}
+    left = await ask("discard", **stuck, note=WHY)
+    without_status = await ask("resolve", **stuck, note=WHY)
+    await shop.ledger.behave()
+    resolved = await ask("resolve", **stuck, note=WHY, status="cancelled")
+
+    assert (discarded.status_code, discarded.headers["location"]) == (303, "/console/attention")
+    assert (await dead(operator, **gone))["total"] == 0
+    [entry] = await audited(operator, subject=endpoint.id)
+    assert (entry["action"], entry["note"]) == ("webhook_endpoint.discard", WHY)
+    assert f"these were left. {order.id} Must be resolved" in seen(left)
+    assert without_status.status_code == 422
+    assert (resolved.status_code, resolved.headers["location"][:18]) == (303, "/console/bulk/blk_")
+    assert (await order.settled()).status is OrderStatus.CANCELLED
+    [entry] = await audited(operator, subject=order.id)
+    assert (entry["action"], entry["note"]) == ("order.resolve", WHY)
+    assert (await olga.open("/console/all/forget")).status_code in (404, 422)
 
 
 async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Caller, door: Door) -> None:

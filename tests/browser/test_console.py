@@ -117,7 +117,7 @@ async def test_no_page_of_the_console_has_barriers_or_is_wider_than_its_screen(
             "/jobs",
             f"/jobs/{dead['id']}",
             f"/jobs/{well['id']}",
-            "/bulk/retry?kind=job",
+            "/all/resolve?kind=order",
             "/webhooks",
             f"/webhooks/{endpoint['id']}",
             f"/deliveries/{delivery['id']}",

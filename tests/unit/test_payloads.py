@@ -189,7 +189,7 @@ def test_bad_keys_are_refused_without_being_repeated(keys: str, monkeypatch: pyt
         assert not secret or secret not in str(refused.value)
 
 
-def test_no_client_or_replayer_of_ours_has_a_data_converter_of_its_own() -> None:
+def test_every_client_of_ours_gets_into_temporal_and_reads_payloads_as_the_others_do() -> None:
     root = Path(__file__).parents[2]
     modules = [
         *root.glob("*.py"),
@@ -202,4 +202,5 @@ def test_no_client_or_replayer_of_ours_has_a_data_converter_of_its_own() -> None
     for name, text in making.items():
         made = len(re.findall(r"\b(?:Client\.connect|Replayer)\(", text))
         assert len(re.findall(r"\bdata_converter=data_converter\(", text)) == made, name
+        assert text.count(".access,") + text.count(".access\n") == text.count("Client.connect("), name
     assert [name for name, text in texts.items() if "pydantic_data_converter" in text] == ["payloads.py"]

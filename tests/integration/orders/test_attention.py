@@ -52,6 +52,19 @@ async def test_a_step_that_keeps_failing_parks_the_order_and_says_what_is_left(s
     assert (step, "rate_limit") in await shop.ledger.fired(order.id)
 
 
+async def test_a_window_that_closes_on_a_silent_attempt_says_what_went_wrong_before(shop: Shop) -> None:
+    order = await shop.order(amount=AMOUNT, retry_window_s=WINDOW_S)
+    # The local try, and the first that operators see.
+    await order.meets("ship", "error_before", times=2)
+    await order.meets("ship", "slow", times=None, delay_s=LONGER_THAN_THE_WINDOW_S)
+    await order.start()
+
+    left = await order.parked()
+    await shop.ledger.behave()
+
+    assert left == "left to do: hand the order to the carrier (v1/shipments answered 500)"
+
+
 async def test_a_compensation_that_is_refused_parks_the_order_and_says_what_is_left(shop: Shop) -> None:
     order = await parked_on_the_way_back(shop)
 

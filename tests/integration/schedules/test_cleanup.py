@@ -13,6 +13,9 @@ from contracts.ids import job_id_after, new_endpoint_id
 from contracts.orders import OrderStatus
 from database.cleanup import BATCH, CleanupRepository
 from database.tables import (
+    audit_log,
+    bulk_actions,
+    bulk_items,
     discarded_letters,
     inbound_events,
     job_batches,
@@ -128,6 +131,46 @@ async def test_a_batch_goes_together_with_its_jobs_once_all_of_them_are_long_ove
     # Whole, so that what they say of themselves stays true.
     assert sorted(left_in) == sorted([lives["id"], lately_over["id"]] * 2)
     assert await left(shop, job_batches, "subject", subject) == 2
+
+
+async def test_bulk_actions_long_ended_go_with_their_items_and_the_audit_log_stays(shop: Shop) -> None:
+    now, actor = datetime.now(UTC), f"cleaned-{uuid4().hex}"
+    old, lately = KEPT + timedelta(days=1), KEPT - timedelta(days=1)
+
+    def bulk(asked: timedelta, finished: timedelta | None) -> dict[str, Any]:
+        return {
+            "id": id_of("blk", now - asked),
+            "action": "retry",
+            "filter": {},
+            "per_second": 1,
+            "total": 1,
+            "actor": actor,
+            "note": "",
+            "request_id": "",
+            "key_hash": uuid4().hex,
+            "request_hash": "0" * 64,
+            "created_at": now - asked,
+            "cancel_requested_at": None if finished is None else now - finished,
+            "finished_at": None if finished is None else now - finished,
+        }
+
+    gone, lately_over = [bulk(old, old), bulk(old, old)], bulk(old, lately)
+    bulks = [*gone, lately_over]
+    await insert(shop, bulk_actions, *bulks)
+    subject = {"subject": "whe_gone", "kind": "webhook_endpoint", "outcome": "done"}
+    await insert(shop, bulk_items, *({"bulk_id": one["id"], "number": 1} | subject for one in bulks))
+    entry = {"id": id_of("aud", now - old), "actor": actor, "action": "bulk.start", "subject": gone[0]["id"]}
+    await insert(shop, audit_log, entry | {"note": "", "request_id": "", "created_at": now - old})
+
+    run = await run_now(shop, "cleanup-expired")
+
+    assert (await run.summary()).endswith("; 2 bulk actions")
+    async with shop.engine.connect() as connection:
+        kept = (await connection.scalars(select(bulk_actions.c.id).where(bulk_actions.c.actor == actor))).all()
+        of_ours = bulk_items.c.bulk_id.in_([one["id"] for one in bulks])
+        items = (await connection.scalars(select(bulk_items.c.bulk_id).where(of_ours))).all()
+    assert kept == items == [lately_over["id"]]
+    assert await left(shop, audit_log, "actor", actor) == 1
 
 
 async def test_a_batch_without_jobs_is_shown(shop: Shop, operator: Caller) -> None:

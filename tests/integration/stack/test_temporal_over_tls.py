@@ -53,6 +53,25 @@ async def test_mutual_tls_lets_those_in_who_have_a_certificate(running_home: Pat
     assert '"worker started"' in worker
 
 
+async def test_the_demo_gets_in_with_a_certificate(running_home: Path, home: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.issue("followthrough-client")
+    target = str(Home(running_home).state().temporal_address)
+    async with tls_server(target, authority.issue("temporal.internal"), clients=authority) as server:
+        done = await run(
+            home,
+            "demo",
+            TEMPORAL_ADDRESS=server.address,
+            TEMPORAL_TLS_SERVER_CA_CERT_PATH=str(authority.path),
+            TEMPORAL_TLS_CLIENT_CERT_PATH=str(certificate),
+            TEMPORAL_TLS_CLIENT_KEY_PATH=str(key),
+            FOLLOWTHROUGH_TEMPORAL_UI_URL="https://temporal.example.com",
+        )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "They balance" in done.stdout
+
+
 async def test_an_api_key_is_sent_as_a_bearer_token_and_nothing_asked_for_that_clients_may_not_do(
     running_home: Path, tmp_path: Path
 ) -> None:

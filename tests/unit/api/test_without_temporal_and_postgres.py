@@ -27,6 +27,17 @@ async def test_it_is_alive_but_not_ready(http: httpx.AsyncClient) -> None:
     assert "ok" not in ready.json()["checks"].values()
 
 
+async def test_a_prober_leaves_out_what_it_can_do_without(http: httpx.AsyncClient) -> None:
+    without_one = await http.get("/readyz", params={"exclude": "worker"})
+    without_all = await http.get("/readyz?exclude=worker&exclude=temporal&exclude=postgres")
+    unknown = await http.get("/readyz", params={"exclude": "mail"})
+
+    assert (without_one.status_code, set(without_one.json()["checks"])) == (503, {"postgres", "temporal"})
+    assert (without_all.status_code, without_all.json()) == (200, {"status": "ok", "checks": {}})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid_request")
+    assert unknown.json()["errors"][0]["field"].startswith("exclude")
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -1,14 +1,18 @@
 """deploy/kubernetes holds what it promises: what it names is there, containers are confined, settings are ours."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from api.readiness import Part
 from contracts.queues import ALL
 from settings import ApiSettings, WorkerSettings
 from tests.unit.deploy.conftest import variables_of
@@ -126,7 +130,9 @@ def test_what_goes_on_is_probed_and_stopped_in_time(name: str) -> None:
         assert container[probe]["httpGet"]["port"] in ports
     settings = settings_in(PRODUCTION)
     if component(name) == "api":
-        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        asked = urlsplit(container["readinessProbe"]["httpGet"]["path"])
+        # With all workers away orders are still accepted, so none of them may take the API out of its Service.
+        assert (asked.path, parse_qs(asked.query)) == ("/readyz", {"exclude": [Part.TEMPORAL, Part.WORKER]})
         assert pod["terminationGracePeriodSeconds"] >= float(settings["FOLLOWTHROUGH_API_DRAIN_S"]) + 10
         assert ports == {
             "http": int(settings["FOLLOWTHROUGH_API_PORT"]),
@@ -135,6 +141,21 @@ def test_what_goes_on_is_probed_and_stopped_in_time(name: str) -> None:
     else:
         assert pod["terminationGracePeriodSeconds"] >= float(settings["FOLLOWTHROUGH_WORKER_DRAIN_S"]) + 5
         assert ports == {"metrics": int(settings["FOLLOWTHROUGH_WORKER_METRICS_PORT"])}
+
+
+def test_a_check_without_schemas_is_skipped_aloud_and_does_not_fail() -> None:
+    skipped = subprocess.run(
+        ["tools/kubeconform.sh"],
+        cwd=FOLDER.parents[1],
+        env={**os.environ, "KUBERNETES_SCHEMAS": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert skipped.returncode == 0, skipped.stderr
+    assert "NO CHECK OF KUBERNETES" in skipped.stdout
+    assert "http://127.0.0.1:1" in skipped.stderr
 
 
 def test_images_have_one_version() -> None:
@@ -169,6 +190,12 @@ def test_every_value_is_one_that_somebody_reads_and_none_is_a_secret() -> None:
     read = {variable for classes in READ_BY.values() for variable in variables(classes)}
     assert settings.keys() <= read | NOT_OURS
     assert not [variable for variable in settings if SECRET.search(variable)]
+
+
+def test_the_web_ui_that_operators_are_sent_to_may_read_what_is_decrypted() -> None:
+    settings = settings_in(PRODUCTION)
+    origin = urlsplit(settings["FOLLOWTHROUGH_TEMPORAL_UI_URL"])._replace(path="").geturl()
+    assert settings["FOLLOWTHROUGH_CODEC_ORIGINS"].split(",") == [origin]
 
 
 def test_the_secret_is_described_whole() -> None:
