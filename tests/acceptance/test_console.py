@@ -9,7 +9,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
+<<<<<<< HEAD
 from contracts.bulk import BulkFailure, BulkRun
+=======
+from contracts.attention import AttentionKind
+>>>>>>> mend-a
 from contracts.orders import OrderStatus
 from database.bulk import BulkRepository
 from stack.home import Home
@@ -20,6 +24,7 @@ from tests.accounts import NewAccount, new_address
 from tests.bulk import dead_endpoints, started
 from tests.jobs import accepted, echo, listed, read, until
 from tests.letters import audited, dead, poison
+from tests.schedules import opened
 from tests.shop import Shop, ShopOrder
 from tests.stack_session import RunningStack
 from tests.webhooks import hook
@@ -445,6 +450,29 @@ async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Call
     assert len(deliveries) == 2
     [entry] = await audited(operator, subject=endpoint["id"])
     assert (entry["action"], entry["note"]) == ("webhook_endpoint.redeliver", WHY)
+
+
+async def test_an_item_that_was_looked_at_is_closed(olga: Visitor, operator: Caller, shop: Shop) -> None:
+    item = await opened(shop, AttentionKind.REFUND_DIFFERS, "<i>5.00 usd</i> was given back")
+    page = await olga.open("/console/attention")
+    [path] = re.findall(rf'href="(/console/attention/{item.id}/close)"', page.text)
+    assert "<i>" not in page.text
+
+    asked = seen(await olga.open(path))
+    unsaid = await olga.send(path, {"note": " "})
+    forged = await olga.http.post(path, data={"csrf": "x", "note": WHY}, headers=OWN_PAGE)
+    done = await act(olga, path, note=WHY)
+    again = await act(olga, path, note="once more")
+
+    assert "Close the item? <i>5.00 usd</i> was given back" in asked
+    assert (unsaid.status_code, forged.status_code) == (422, 403)
+    assert (done.status_code, done.headers["location"]) == (303, "/console/attention")
+    assert again.status_code == 303
+    assert item.id not in (await olga.open("/console/attention")).text
+    [entry] = await audited(operator, subject=item.id)
+    assert (entry["action"], entry["note"]) == ("attention_item.close", WHY)
+    for unknown in ("att_00000000000000000000000000", "x"):
+        assert (await olga.open(f"/console/attention/{unknown}/close")).status_code == 404
 
 
 async def test_a_schedule_is_paused_triggered_and_resumed(olga: Visitor, operator: Caller) -> None:
