@@ -9,11 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-<<<<<<< HEAD
-from contracts.bulk import BulkFailure, BulkRun
-=======
 from contracts.attention import AttentionKind
->>>>>>> mend-a
+from contracts.bulk import BulkFailure, BulkRun
 from contracts.orders import OrderStatus
 from database.bulk import BulkRepository
 from stack.home import Home
