@@ -234,6 +234,26 @@ async def test_a_parked_order_is_retried_and_the_audit_log_says_why(
     assert len(await audited(operator, subject=order.id)) == 1
 
 
+async def test_the_audit_log_is_searched_by_the_form_with_one_field_or_both_or_none(
+    olga: Visitor, operator: Caller, owner: Caller
+) -> None:
+    job = await accepted(owner, delay_s=3_600)
+    await act(olga, f"/console/jobs/{job['id']}/cancel", note=WHY)
+    fields = {"subject": job["id"], "actor": "olga"}
+
+    for typed, finds_it in (
+        ({}, True),
+        ({"subject": f" {job['id']} "}, True),
+        ({"actor": "olga"}, True),
+        (fields, True),
+        ({**fields, "actor": "otto"}, False),
+    ):
+        await olga.open("/console/audit")
+        page = await olga.look_up("/console/audit", **typed)
+        assert (job["id"] in seen(page)) == finds_it, typed
+    assert (await olga.look_up("/console/search", q="")).status_code == 200
+
+
 async def test_an_order_is_resolved_with_the_status_that_is_chosen(olga: Visitor, operator: Caller, shop: Shop) -> None:
     order = await parked(shop)
     path = f"/console/orders/{order.id}/resolve"
@@ -334,6 +354,18 @@ async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: C
     [entry] = await audited(operator, subject=job["id"])
     assert (entry["action"], entry["note"]) == ("job.cancel", WHY)
     assert "<i>" not in (await olga.open(f"/console/jobs/{job['id']}")).text
+
+
+async def test_a_job_that_runs_is_told_to_stop_once(operator: Caller, owner: Caller) -> None:
+    job = await echo(owner, sleep_s=20)
+    await until(owner, job, "running")
+
+    answers = await asyncio.gather(*(operator.post(job["links"]["cancel"]) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    [entry] = await audited(operator, subject=job["id"])
+    assert (entry["before"]["cancel_requested"], entry["after"]["cancel_requested"]) == (False, True)
+    await until(owner, job, "cancelled")
 
 
 async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator: Caller, owner: Caller) -> None:
@@ -441,6 +473,12 @@ async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Call
         done = await act(olga, f"/console/deliveries/{sent['id']}/redeliver", note=WHY)
         assert (done.status_code, done.headers["location"]) == (303, f"/console/webhooks/{endpoint['id']}")
         await receiver.until_got(2)
+        copied, other = [item["id"] for item in (await keeper.get(endpoint["links"]["deliveries"])).json()["items"]]
+        assert other == sent["id"]
+        for delivery in (copied, other):
+            words = seen(await olga.open(f"/console/deliveries/{delivery}")).partition("What operators did")[2]
+            assert words.count("webhook_endpoint.redeliver by olga") == 1
+            assert WHY in words
 
     assert {message.webhook_id for message in receiver.messages} == {sent["webhook_id"]}
     deliveries = (await keeper.get(endpoint["links"]["deliveries"])).json()["items"]

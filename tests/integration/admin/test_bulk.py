@@ -1,28 +1,43 @@
 """Many dead letters retried or resolved by one request: what is shown before, how fast it goes, and what is left."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+import database.bulk
+import database.dead_letters
 from activities.bulk import BulkActivities
+from api.bulk_bodies import BulkBody
+from api.bulk_keeping import BulkKeeper
+from api.dead_letter_bodies import MAX_SWEPT
+from api.errors import CountDiffers
 from contracts.audit import Act
 from contracts.bulk import BulkOutcome, NextOfBulk
+from contracts.dead_letters import DeadLetterFilter
 from contracts.ids import bulk_workflow_id, new_bulk_id
 from contracts.orders import OrderStatus
 from contracts.webhooks import EndpointStatus
 from database.bulk import BulkRepository
+from database.dead_letters import CountDiffers as Differs
+from database.dead_letters import DeadLetters, expect
 from database.tables import bulk_actions, bulk_items, outbox
 from tests.acceptance.client import Caller, Door, assert_problem, new_key
-from tests.bulk import BULK, ask_for, dead_endpoints, started
+from tests.bulk import BULK, StartedBulk, another, ask_for, dead_endpoints, started
+from tests.endpoints import ShopEndpoint
 from tests.jobs import accepted
 from tests.letters import audited, dead, poison
 from tests.shop import Shop, ShopOrder
 
 UNKNOWN = f"{BULK}/blk_00000000000000000000000000"
+Retried = Callable[[Shop, DeadLetterFilter, int], Awaitable[None]]
+ACT = Act(actor="olga", note="as many as that")
 COUNTS = {"pending": 0, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0}
 FOR_LONG = 1_000
 
@@ -95,7 +110,8 @@ async def test_it_is_accepted_once_for_a_key(shop: Shop, operator: Caller) -> No
     assert_problem(await ask_for(operator, wanted, key=key, limit=1), 422, "idempotency_key_reused")
     body = {"action": "retry", "filter": wanted, "limit": 1}
     assert_problem(await operator.post(BULK, json=body), 400, "idempotency_key_missing")
-    assert len(await audited(operator, subject=endpoints[0].id)) <= 1
+    assert (await StartedBulk(operator, again.json()["id"], "").finished())["counts"] == COUNTS | {"done": 1}
+    assert len(await audited(operator, subject=endpoints[0].id)) == 1
 
 
 async def test_nothing_is_done_when_there_are_not_as_many_as_expected(shop: Shop, operator: Caller) -> None:
@@ -108,6 +124,40 @@ async def test_nothing_is_done_when_there_are_not_as_many_as_expected(shop: Shop
     assert (await dead(operator, **wanted))["total"] == 2
     # The key was not used up.
     assert (await ask_for(operator, wanted, key=key, limit=1)).json()["total"] == 1
+
+
+async def retried_in_bulk(shop: Shop, wanted: DeadLetterFilter, expected: int) -> None:
+    asked = {"action": "retry", "filter": wanted.model_dump(exclude_none=True), "expected": expected}
+    bulks = BulkKeeper(BulkRepository(shop.engine), DeadLetters(shop.engine))
+    await bulks.accept(new_key(), BulkBody.model_validate(asked), ACT)
+
+
+async def retried_at_once(shop: Shop, wanted: DeadLetterFilter, expected: int) -> None:
+    await DeadLetters(shop.engine).retry_all(wanted, ACT, expected=expected, limit=MAX_SWEPT)
+
+
+@pytest.mark.parametrize(
+    ("retried", "counted_in"), [(retried_in_bulk, database.bulk), (retried_at_once, database.dead_letters)]
+)
+async def test_when_one_more_fails_just_after_they_were_counted_nothing_is_done(
+    shop: Shop, operator: Caller, monkeypatch: pytest.MonkeyPatch, retried: Retried, counted_in: ModuleType
+) -> None:
+    endpoints = await dead_endpoints(shop, 2)
+    late: list[ShopEndpoint] = []
+
+    async def counted(connection: AsyncConnection, wanted: DeadLetterFilter, expected: int | None) -> int:
+        found = await expect(connection, wanted, expected)
+        late.append(await another(endpoints[0], shop))
+        return found
+
+    monkeypatch.setattr(counted_in, "expect", counted)
+    with pytest.raises((CountDiffers, Differs)):
+        await retried(shop, DeadLetterFilter(subject=endpoints[0].owner), 2)
+
+    assert len(late) == 1
+    for endpoint in (*endpoints, *late):
+        assert (await endpoint.found()).status is EndpointStatus.DISABLED
+        assert await audited(operator, subject=endpoint.id) == []
 
 
 async def test_a_cancelled_one_leaves_the_rest(shop: Shop, operator: Caller) -> None:
