@@ -71,6 +71,6 @@ chaos: runnable
 	@$(BIN)/pytest --ignore=tests/chaos -m outage
 	@RANDOM_ORDERS=440 $(BIN)/pytest tests/integration/orders/test_random_faults.py
 
-# The tests of `make test` that send whatever comes to the API, in full: 10 minutes, from a seed that a failure names.
+# What `make test` sends a little of, in full: 10 minutes of requests. A failure names its seed: FUZZ_SEED=... repeats it.
 fuzz: runnable
 	@FUZZ=full $(BIN)/pytest tests/fuzzing

@@ -6,7 +6,7 @@ import ctypes
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -151,9 +151,12 @@ async def workers(
         # Of its own, too: rows that hang keep their connections.
         deployment = DeploymentSettings()
         relay = OutboxRelay(Outbox(process.engine("outbox", RELAY_CONNECTIONS)), handlers(hosted), meter)
-        for queue in task_queues(hosted):
-            if queue.name in polled:
-                await running.enter_async_context(_polling(client, queue, settings, deployment))
+        polling = [
+            _polling(client, queue, settings, deployment) for queue in task_queues(hosted) if queue.name in polled
+        ]
+        for one_queue in polling:
+            await running.enter_async_context(one_queue)
+        running.push_async_callback(_shut_down, polling)
         process.run(process.watch_pools())
         if queues.ORDERS not in polled:
             yield process.run(_wait_for_ever())
@@ -194,6 +197,14 @@ def _polling(client: Client, queue: TaskQueue, settings: WorkerSettings, deploym
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_drain_s),
         **{**queue.options, "interceptors": [*INTERCEPTORS, *queue.options.get("interceptors", ())]},
     )
+
+
+async def _shut_down(polling: Iterable[Worker]) -> None:
+    """Have all of them take nothing more, and wait until what they do has ended.
+
+    Left to their contexts they would end one after the other, each after its whole drain, with the last ones at work.
+    """
+    await asyncio.gather(*(worker.shutdown() for worker in polling))
 
 
 async def _wait_for_ever() -> None:

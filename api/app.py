@@ -187,5 +187,5 @@ def _keep_what_start_up_made() -> None:
 async def _answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if isinstance(problem, MethodNotAllowed):
-        problem.headers["Allow"] = ", ".join(methods_at(request.app.routes, request.url.path))
+        problem.headers["Allow"] = ", ".join(methods_at(request.app.routes, request.scope["path"]))
     return answer_to(problem, request.scope)

@@ -134,15 +134,12 @@ def guarded_websocket(router: APIRouter, path: str) -> Callable[[Endpoint], Endp
 
 
 def methods_at(routes: Sequence[BaseRoute], path: str) -> list[str]:
-    """The methods that some route takes at a path; Starlette's own answer knows the first route alone."""
-    found = (context.original_route for context in iter_route_contexts(routes))
-    taken = {
-        method
-        for route in found
-        if isinstance(route, Route) and route.path_regex.match(path)
-        for method in route.methods or ()
-    }
-    return sorted(taken)
+    """The methods of the resource at a path; Starlette's own answer has those of its first route alone."""
+    found = [
+        context.original_route for context in iter_route_contexts(routes) if isinstance(context.original_route, Route)
+    ]
+    at = next((route.path for route in found if route.path_regex.match(path)), None)
+    return sorted({method for route in found if route.path == at for method in route.methods or ()})
 
 
 def _declared(path: str, endpoint: Callable[..., Any]) -> Access:

@@ -17,7 +17,7 @@ from temporalio.client import Client, ScheduleBackfill, ScheduleDescription, Sch
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.errors import FieldError, InvalidRequest, NotFound
-from api.outages import asking_postgres, asking_temporal
+from api.outages import Unreachable, asking_postgres, asking_temporal
 from api.schedule_bodies import MAX_BACKFILLED_RUNS, BackfillBody
 from api.schedule_resource import MISSING, RunResource, ScheduleList, ScheduleResource
 from contracts.audit import Act, AuditAction
@@ -30,6 +30,9 @@ RPC_TIMEOUT = timedelta(seconds=WITHIN_S)
 SHOWN_RUNS = 5
 # The server takes what is due after one moment and up to another one.
 SHIFT = timedelta(microseconds=1)
+# Temporal encrypts no schedule's note: who said what, and perhaps of whom, is in the audit log alone.
+PAUSED, RESUMED = "paused by an operator: see the audit log", "resumed by an operator: see the audit log"
+SAID_IN = {PAUSED: AuditAction.SCHEDULE_PAUSE, RESUMED: AuditAction.SCHEDULE_RESUME}
 
 
 class ScheduleKeeper:
@@ -48,25 +51,27 @@ class ScheduleKeeper:
                 async for listed in await self._temporal.list_schedules(rpc_timeout=RPC_TIMEOUT)
                 if listed.id not in self._declared and await listed.memo() == MEMO
             ]
-        return ScheduleList(items=tuple(items), not_declared=tuple(sorted(found)))
+        noted = await asyncio.gather(*map(self._with_note, items))
+        return ScheduleList(items=tuple(noted), not_declared=tuple(sorted(found)))
 
     async def get(self, name: str) -> ScheduleResource:
         declared = self._known(name)
         async with asking_temporal(WITHIN_S):
-            return await self._shown(declared)
+            shown = await self._shown(declared)
+        return await self._with_note(shown)
 
     async def pause(self, name: str, act: Act) -> ScheduleResource:
         """Have it start nothing until it is resumed; a run under way goes on."""
         await self._record(name, act, AuditAction.SCHEDULE_PAUSE, {"paused": True})
         async with self._asked(name) as handle:
-            await handle.pause(note=act.note or f"paused by {act.actor}", rpc_timeout=RPC_TIMEOUT)
+            await handle.pause(note=PAUSED, rpc_timeout=RPC_TIMEOUT)
         return await self.get(name)
 
     async def resume(self, name: str, act: Act) -> ScheduleResource:
         """Have it go on. What was due in between is not made up for: that is what backfilling is for."""
         await self._record(name, act, AuditAction.SCHEDULE_RESUME, {"paused": False})
         async with self._asked(name) as handle:
-            await handle.unpause(note=act.note or f"resumed by {act.actor}", rpc_timeout=RPC_TIMEOUT)
+            await handle.unpause(note=RESUMED, rpc_timeout=RPC_TIMEOUT)
         return await self.get(name)
 
     async def trigger(self, name: str, act: Act) -> ScheduleResource:
@@ -129,6 +134,24 @@ class ScheduleKeeper:
         found, runs = await asyncio.gather(self._description(declared.name), self._runs(declared.name))
         differs = [MISSING] if found is None else await drift(self._temporal, declared, found.schedule)
         return ScheduleResource.of(declared, found, runs, tuple(differs))
+
+    async def _with_note(self, shown: ScheduleResource) -> ScheduleResource:
+        """What the operator said, where Temporal was told no more than that there was one.
+
+        Without Postgres that is all there is to show: Temporal's schedules are there all the same.
+        """
+        action = SAID_IN.get(shown.note or "")
+        if action is None:
+            return shown
+        try:
+            async with asking_postgres():
+                entries = await self._audit.list(subject=shown.name, actor=None, action=action, after=None, limit=1)
+        except Unreachable:
+            return shown
+        for entry in entries:
+            did = "paused" if action is AuditAction.SCHEDULE_PAUSE else "resumed"
+            return shown.model_copy(update={"note": entry.note or f"{did} by {entry.actor}"})
+        return shown
 
     async def _description(self, name: str) -> ScheduleDescription | None:
         try:

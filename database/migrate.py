@@ -27,6 +27,7 @@ _GRANTS = (
 )
 # Any fixed number: whoever migrates holds this lock, so that two at once run one after the other.
 _MIGRATION_LOCK = 7_061_911_453
+_TURN_EVERY_S = 0.2
 # Whoever wants a table while a migration waits for it waits behind the migration: so it waits this long, makes way,
 # and comes again after each of these pauses.
 _LOCK_TIMEOUT = "2s"
@@ -67,8 +68,7 @@ async def _upgrade(database_url: str, to: str) -> None:
         async with engine.connect() as connection:
             # Where there are many orders, changing them takes longer than a statement may elsewhere.
             await connection.execute(text("SET statement_timeout = 0"))
-            # The session's, not a transaction's: it is held from the first migration to the last.
-            await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            await _take_turn(connection)
             await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
             await connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             await connection.commit()
@@ -77,6 +77,18 @@ async def _upgrade(database_url: str, to: str) -> None:
                 await _grant(connection)
     finally:
         await engine.dispose()
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """Wait until nobody else migrates. The lock is the session's: it is held from the first migration to the last.
+
+    Asked for again and again: who waits inside a statement keeps a snapshot, which an index that is built concurrently
+    waits for, while it waits for the lock.
+    """
+    while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK}):
+        await connection.commit()
+        await asyncio.sleep(_TURN_EVERY_S)
+    await connection.commit()
 
 
 async def _run_patiently(connection: AsyncConnection, to: str) -> None:

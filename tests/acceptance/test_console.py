@@ -10,13 +10,15 @@ import httpx
 import pytest
 
 from contracts.attention import AttentionKind
+from contracts.bulk import BulkFailure, BulkRun
 from contracts.orders import OrderStatus
+from database.bulk import BulkRepository
 from stack.home import Home
 from stack.tokens import sign_token
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door
 from tests.acceptance.visitor import OWN_PAGE, Visitor, token_of
 from tests.accounts import NewAccount, new_address
-from tests.bulk import dead_endpoints
+from tests.bulk import dead_endpoints, started
 from tests.jobs import accepted, echo, listed, read, until
 from tests.letters import audited, dead, poison
 from tests.schedules import opened
@@ -429,6 +431,28 @@ async def test_all_that_fit_are_discarded_and_orders_resolved(olga: Visitor, ope
     [entry] = await audited(operator, subject=order.id)
     assert (entry["action"], entry["note"]) == ("order.resolve", WHY)
     assert (await olga.open("/console/all/forget")).status_code in (404, 422)
+
+
+async def test_a_bulk_action_that_failed_is_gone_on_with(olga: Visitor, operator: Caller, shop: Shop) -> None:
+    endpoints = await dead_endpoints(shop, 3)
+    bulk = await started(operator, {"subject": endpoints[0].owner}, expected=3, per_second=0.1)
+    await bulk.until(lambda now: now["counts"]["done"] == 1)
+    await BulkRepository(shop.engine).fail(BulkRun(bulk_id=bulk.id), BulkFailure.PROCESS_TERMINATED)
+    where = f"/console/bulk/{bulk.id}"
+
+    failed = seen(await olga.open(where))
+    without_note = await act(olga, f"{where}/resume")
+    resumed = await act(olga, f"{where}/resume", note=WHY)
+    twice = await act(olga, f"{where}/resume", note=WHY)
+
+    assert "Failed 3 of 3 are dealt with" in failed
+    assert "Somebody terminated its process in Temporal." in failed
+    assert (without_note.status_code, resumed.status_code, twice.status_code) == (422, 303, 409)
+    assert "Go on with the rest" not in seen(await olga.open(where))
+    assert (await act(olga, f"{where}/cancel", note=WHY)).status_code == 303
+    entries = await audited(operator, subject=bulk.id)
+    assert [entry["action"] for entry in entries] == ["bulk.cancel", "bulk.resume", "bulk.start"]
+    assert [entry["note"] for entry in entries[:2]] == [WHY, WHY]
 
 
 async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Caller, door: Door) -> None:

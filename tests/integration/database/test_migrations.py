@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -225,18 +226,23 @@ async def test_a_migration_makes_way_for_those_who_want_the_tables(
     assert await missing(database_url) == []
 
 
-async def test_an_index_is_built_without_locking_writers_out(
+async def test_an_index_is_built_without_locking_writers_out_whoever_else_migrates(
     database_url: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "9000_index.py").write_text(CONCURRENT_INDEX)
-    config = migrate.configuration()
-    config.set_main_option("version_locations", f"{VERSIONS}:{tmp_path}")
-    monkeypatch.setattr(migrate, "configuration", lambda: config)
+    configuration = migrate.configuration
+
+    def with_the_index() -> Config:
+        config = configuration()
+        config.set_main_option("version_locations", f"{VERSIONS}:{tmp_path}")
+        return config
+
+    monkeypatch.setattr(migrate, "configuration", with_the_index)
     await upgrade(database_url, REVISIONS[-1])
     # What an earlier try leaves that was broken off.
     await connection.execute("CREATE INDEX orders_total_idx ON followthrough.orders (total)")
 
-    await upgrade(database_url)
+    await asyncio.gather(*(upgrade(database_url) for _ in range(3)))
 
     definition = await connection.fetchval("SELECT pg_get_indexdef('followthrough.orders_total_idx'::regclass)")
     assert "(total, id)" in definition

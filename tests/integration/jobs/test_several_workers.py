@@ -37,6 +37,7 @@ CROWD = 300
 # Just not too large, and not too many.
 HUGE, MANY = (7_700, 7_700), list(range(4_096, 4_086, -1))
 GONE_WITHIN_S = 5.0
+DRAIN_S, TWO_DRAINS_S = 2.0, 4.0
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,23 @@ async def test_three_hundred_jobs_of_one_customer_do_not_keep_anothers_one_waiti
         at=done["started_at"],
     )
     assert before < CROWD / 5
+
+
+async def test_a_stopping_worker_waits_for_all_its_queues_at_the_same_time(
+    owner: Caller, shop: Shop, workers: Workers
+) -> None:
+    await ready(workers, "orders")
+    stopping = await workers.start(queues=JOB_QUEUES, FOLLOWTHROUGH_WORKER_DRAIN_S=str(DRAIN_S))
+    long = {"message": "hello", "sleep_s": 30}
+    jobs = [await accepted(owner, queue=queue, arguments=long) for queue in JOB_QUEUES.split(",")]
+    for job in jobs:
+        await until(owner, job, "running")
+
+    took = await stopping.stop()
+
+    assert DRAIN_S <= took < TWO_DRAINS_S
+    for job in jobs:
+        await owner.post(job["links"]["cancel"])
 
 
 # A kill, and half a minute.

@@ -18,6 +18,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from api.schedule_keeping import RESUMED
 from contracts.orders import Address, OrderStatus
 from payloads import data_converter
 from stack.home import Home
@@ -68,6 +69,11 @@ async def test_nothing_of_a_customer_can_be_read_in_temporals_databases(
     assert (await customer.order(placed["id"]))["ship_to"]["city"] == ELSEWHERE.city
     await operator.post(f"/v1/admin/orders/{placed['id']}/approve", json={"note": f"note{MARK}"})
     await customer.until(placed["id"], "completed")
+    # A schedule's note, which Temporal does not encrypt, and the operator who gives none.
+    schedule = "/v1/admin/schedules/daily-digest"
+    paused = await operator.post(f"{schedule}/pause", json={"note": f"pause{MARK}"})
+    resumed = await operator.post(f"{schedule}/resume")
+    assert [answer.json()["note"] for answer in (paused, resumed)] == [f"pause{MARK}", f"resumed by {operator.subject}"]
     # A job that fails first and then tells how far it is, which its heartbeats carry.
     owner = door.customer("jobs:write")
     echoed = await echo(owner, message=f"echo{MARK}", fail_times=1, sleep_s=0.5)
@@ -99,12 +105,15 @@ async def test_nothing_of_a_customer_can_be_read_in_temporals_databases(
     assert "temporal_visibility.executions_visibility" in dumped.where(f"M{MARK}")
     assert "temporal.executions" in dumped.where(placed["id"])
     assert dumped.where(echoed["id"])
+    assert dumped.where(RESUMED)
     assert "temporal_visibility.executions_visibility" in dumped.where(customer.subject)
     for word in (
         *WORDS,
         email,
         f"grace-{MARK}",
         f"note{MARK}",
+        f"pause{MARK}",
+        f"by {operator.subject}",
         f"echo{MARK}",
         token_in(mail),
         "pm_card_visa",

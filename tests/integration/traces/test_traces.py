@@ -155,6 +155,7 @@ async def test_lines_of_the_log_name_trace_request_order_and_workflow(
     assert {line["span_id"] for line in lines} <= spans
 
 
+@pytest.mark.outage
 async def test_a_worker_that_goes_on_with_an_order_doubles_none_of_its_spans(
     stack: RunningStack, customer: Caller, operator: Caller, collector: Collector
 ) -> None:
