@@ -67,14 +67,17 @@ class BulkActivities:
         handle = self.client.get_workflow_handle(order_workflow_id(item.subject))
         refusal: str | None = None
         try:
-            await handle.execute_update(
-                bulk.action.value, word, id=f"{bulk.id}-{item.number}", rpc_timeout=UPDATE_WITHIN
-            )
+            # The SDK waits so long twice: for the update to be taken up, and for its answer.
+            async with asyncio.timeout(UPDATE_WITHIN.total_seconds()):
+                await handle.execute_update(
+                    bulk.action.value, word, id=f"{bulk.id}-{item.number}", rpc_timeout=UPDATE_WITHIN
+                )
         except WorkflowUpdateFailedError as error:
             refusal = ErrorCode.NOT_PARKED
             if isinstance(error.cause, ApplicationError) and error.cause.type:
                 refusal = error.cause.type
         except WorkflowUpdateRPCTimeoutOrCancelledError:
+            _raise_if_cancelled()
             await self.bulks.not_answered(bulk, item)
             return
         except RPCError as error:
@@ -85,3 +88,10 @@ class BulkActivities:
                 raise
             refusal = ErrorCode.NOT_PARKED
         await self.bulks.settle_order(bulk, item, refusal)
+
+
+def _raise_if_cancelled() -> None:
+    """Go on being cancelled, by an operator or by a worker that stops: the SDK shows that as an order's silence."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

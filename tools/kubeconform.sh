@@ -37,7 +37,7 @@ if [ ! -x "$cache/kubeconform" ]; then
 	mv "$work/kubeconform" "$cache/kubeconform"
 	rm -rf "$work"
 fi
-exec "$cache/kubeconform" -strict -summary -kubernetes-version "$kubernetes" -ignore-filename-pattern 'kustomization\.yaml$' \
+exec "$cache/kubeconform" -strict -summary -kubernetes-version "$kubernetes" -ignore-filename-pattern 'kustomiz(ation|econfig)\.yaml$' \
 	-schema-location "$schemas/{{ .NormalizedKubernetesVersion }}-standalone{{ .StrictSuffix }}/{{ .ResourceKind }}{{ .KindSuffix }}.json" \
 	-schema-location "$others/{{ .Group }}/{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json" \
 	"$root/deploy/kubernetes"

@@ -10,7 +10,7 @@ from activities.bulk import BulkActivities
 from contracts.bulk import BulkTurn, FollowBulk, NextOfBulk
 from workflows.calls import BOOKS_RETRIES, HEARTBEAT_TIMEOUT, book
 
-# Ten orders that give no answer take 10 s.
+# Fifty orders, the most there are in a turn, take 50 s if none of them answers.
 TURN_WITHIN = timedelta(seconds=60)
 # Eleven events each: a history stays around a thousand, however many things there are.
 TURNS_PER_RUN = 100

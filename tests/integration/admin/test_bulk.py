@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio import workflow
+from temporalio.api.enums.v1 import EventType
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 import database.bulk
 import database.dead_letters
@@ -21,7 +24,8 @@ from api.errors import CountDiffers
 from contracts.audit import Act
 from contracts.bulk import BulkOutcome, NextOfBulk
 from contracts.dead_letters import DeadLetterFilter
-from contracts.ids import bulk_workflow_id, new_bulk_id
+from contracts.ids import bulk_workflow_id, new_bulk_id, order_id_for, order_workflow_id
+from contracts.operators import RetryOrder
 from contracts.orders import OrderStatus
 from contracts.webhooks import EndpointStatus
 from database.bulk import BulkRepository
@@ -33,13 +37,15 @@ from tests.bulk import BULK, StartedBulk, another, ask_for, dead_endpoints, star
 from tests.endpoints import ShopEndpoint
 from tests.jobs import accepted
 from tests.letters import audited, dead, poison
-from tests.shop import Shop, ShopOrder
+from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
 
 UNKNOWN = f"{BULK}/blk_00000000000000000000000000"
 Retried = Callable[[Shop, DeadLetterFilter, int], Awaitable[None]]
 ACT = Act(actor="olga", note="as many as that")
 COUNTS = {"pending": 0, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0}
 FOR_LONG = 1_000
+ANSWERS_WITHIN = timedelta(seconds=1.5)
+TAKEN_UP = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
 
 
 async def parked_orders(shop: Shop, count: int) -> list[ShopOrder]:
@@ -254,6 +260,8 @@ async def test_an_order_is_told_once_and_what_went_on_meanwhile_is_skipped(shop:
         await connection.execute(bulk_items.insert(), items)
         # Its process is yet to be started, for all that those know who look for processes that are gone.
         await connection.execute(outbox.insert().values(aggregate=f"bulk/{bulk_id}", kind="of_later", payload={}))
+    bulk_id = new_bulk_id()
+    await accept(shop, bulk_id, told.id, gone.id)
     bulks = BulkRepository(shop.engine)
     process = BulkActivities(bulks, shop.client)
 
@@ -272,6 +280,74 @@ async def test_an_order_is_told_once_and_what_went_on_meanwhile_is_skipped(shop:
             )
     async with shop.engine.begin() as connection:
         await connection.execute(outbox.delete().where(outbox.c.aggregate == f"bulk/{bulk_id}"))
+
+
+async def accept(shop: Shop, bulk_id: str, *order_ids: str) -> None:
+    """A bulk action that retries these orders, and whose process is not begun."""
+    act = Act(actor="olga", note="again", request_id=uuid4().hex)
+    total = len(order_ids)
+    asked = {"action": "retry", "filter": {}, "per_second": 1, "total": total, "key_hash": bulk_id, "request_hash": ""}
+    items = [
+        {"bulk_id": bulk_id, "number": number, "subject": order_id, "kind": "order"}
+        for number, order_id in enumerate(order_ids, 1)
+    ]
+    async with shop.engine.begin() as connection:
+        await connection.execute(bulk_actions.insert().values(id=bulk_id, **asked, **act.model_dump()))
+        await connection.execute(bulk_items.insert(), items)
+
+
+@workflow.defn(name="Silent")
+class Silent:
+    """Takes up what it is told, and never answers."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.update
+    async def retry(self, _: RetryOrder) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+async def tries(shop: Shop, bulk_id: str) -> list[tuple[str, int]]:
+    """What became of each so far, and how often it gave no answer."""
+    query = select(bulk_items.c.outcome, bulk_items.c.tries).where(bulk_items.c.bulk_id == bulk_id)
+    async with shop.engine.connect() as connection:
+        return [(outcome, tried) for outcome, tried in await connection.execute(query.order_by(bulk_items.c.number))]
+
+
+async def test_an_order_that_gives_no_answer_is_waited_for_once_and_a_cancellation_is_none(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, ids = f"silent-{uuid4().hex}", [order_id_for("silent", new_key()) for _ in range(2)]
+    process = BulkActivities(BulkRepository(shop.engine), shop.client)
+    bulk_id = new_bulk_id()
+    async with Worker(shop.client, task_queue=queue, workflows=[Silent], workflow_runner=UnsandboxedWorkflowRunner()):
+        # The last one in the place of the bulk action's process, which is not to be missed.
+        silent = [
+            await shop.client.start_workflow(Silent.run, id=one, task_queue=queue)
+            for one in (*map(order_workflow_id, ids), bulk_workflow_id(bulk_id))
+        ]
+        await accept(shop, bulk_id, *ids)
+        stopped = asyncio.create_task(process.do_next_of_bulk(NextOfBulk(bulk_id=bulk_id, limit=1)))
+        async with asyncio.timeout(WITHIN_S):
+            while TAKEN_UP not in [event.event_type for event in (await silent[0].fetch_history()).events]:
+                await asyncio.sleep(POLL_S)
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+        cancelled = await tries(shop, bulk_id)
+
+        monkeypatch.setattr("activities.bulk.UPDATE_WITHIN", ANSWERS_WITHIN)
+        began = asyncio.get_running_loop().time()
+        await process.do_next_of_bulk(NextOfBulk(bulk_id=bulk_id, limit=2))
+        took = asyncio.get_running_loop().time() - began
+
+        for handle in silent:
+            await handle.terminate()
+    assert cancelled == [("pending", 0), ("pending", 0)]
+    assert await tries(shop, bulk_id) == [("pending", 1), ("pending", 1)]
+    assert took < 1.8 * ANSWERS_WITHIN.total_seconds()
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import base64
 import json
 import os
 import random
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
@@ -24,13 +26,14 @@ from payloads import data_converter
 from stack.home import Home
 from tests.acceptance.client import BIKE, Caller, Door, order_body
 from tests.accounts import NewAccount, token_in
-from tests.jobs import echo, until
+from tests.jobs import accepted, echo, until
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop, ShopOrder, open_shop
 from tests.stack_session import RunningStack, bring_up, followthrough, throw_away
 from tests.temporal_databases import dump
 from workflows.orders import OrderWorkflow
 
 LARGE = 60_000
+PROJECT = Path(__file__).parents[3]
 # Words that stand nowhere else: no digits of a time, no hexadecimal ones of an id.
 MARK = "".join(random.choices("ghjkmnpqrstvwxyz", k=8))
 SHIP_TO = {
@@ -239,6 +242,27 @@ async def test_a_replaced_key_is_taken_out_of_the_schedules_by_migrate(stack: Ru
     # Even to one who has lost the key that they were written with.
     assert migrate(kept) == ["updated schedule daily-digest: encryption"]
     assert migrate(kept) == []
+
+
+async def test_the_jobs_that_need_a_replaced_key_are_counted_as_documented(shop: Shop, door: Door) -> None:
+    """Their arguments lie in Temporal, encrypted with it, for as long as they wait."""
+    [count] = re.findall(r"```sql\n\s*(.*)\n\s*```", (PROJECT / "docs" / "security.md").read_text())
+    query, replaced = re.subn(r"'[^']*Z'", "CAST(CAST(:replaced_at AS text) AS timestamptz)", count)
+    assert replaced == 1
+    owner = door.customer("jobs:write")
+    over = await until(owner, await echo(owner), "succeeded")
+    waiting = await accepted(owner, delay_s=3_600)
+
+    async def counted(replaced_at: datetime) -> int:
+        async with shop.engine.connect() as connection:
+            owned = text(f"{query.rstrip(';')} AND subject = :subject")
+            found = await connection.scalar(owned, {"replaced_at": replaced_at.isoformat(), "subject": owner.subject})
+            return int(found or 0)
+
+    before, after = datetime.fromisoformat(over["created_at"]), datetime.now(UTC) + timedelta(minutes=1)
+    assert [await counted(before), await counted(after)] == [0, 1]
+    await owner.post(waiting["links"]["cancel"])
+    assert await counted(after) == 0
 
 
 @pytest.mark.outage

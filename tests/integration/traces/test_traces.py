@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from temporalio.client import Client
 
 from stack.home import Home

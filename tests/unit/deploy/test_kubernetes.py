@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,14 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from api.readiness import Part
-from contracts.queues import ALL
-from settings import ApiSettings, WorkerSettings
+from contracts.queues import ALL, UNVERSIONED
+from settings import ApiSettings, DeploymentSettings, WorkerSettings
 from tests.unit.deploy.conftest import variables_of
 from tests.unit.deploy.test_variables import READ_BY, SECRET
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 PRODUCTION = FOLDER / "overlays" / "production"
+RELEASE = FOLDER / "overlays" / "release"
 SECRET_NAME, SETTINGS_NAME = "followthrough", "followthrough-settings"
 ROLES = {"migrate": "migrate", "api": "api", "worker": "worker", "worker-cpu": "worker"}
 # The owner of the tables, and of nobody else's business.
@@ -133,6 +135,8 @@ def test_what_goes_on_is_probed_and_stopped_in_time(name: str) -> None:
         asked = urlsplit(container["readinessProbe"]["httpGet"]["path"])
         # With all workers away orders are still accepted, so none of them may take the API out of its Service.
         assert (asked.path, parse_qs(asked.query)) == ("/readyz", {"exclude": [Part.TEMPORAL, Part.WORKER]})
+        # Postgres is slow for all of them at once.
+        assert container["readinessProbe"]["failureThreshold"] > 1
         assert pod["terminationGracePeriodSeconds"] >= float(settings["FOLLOWTHROUGH_API_DRAIN_S"]) + 10
         assert ports == {
             "http": int(settings["FOLLOWTHROUGH_API_PORT"]),
@@ -252,3 +256,64 @@ def test_workers_share_the_queues_among_them_and_scale_by_those_that_there_are()
             assert metadata["namespace"] == settings_in(PRODUCTION)["TEMPORAL_NAMESPACE"]
             assert metadata["endpointFromEnv"] in settings_in(PRODUCTION)
     assert {ApiSettings, WorkerSettings} <= {one for classes in READ_BY.values() for one in classes}
+
+
+def test_a_release_has_the_same_build_id_everywhere_and_scales_by_the_tasks_that_are_its() -> None:
+    what = kustomization(RELEASE)
+    build_id = what["nameSuffix"].removeprefix("-")
+    assert what["labels"] == [{"pairs": {"release": build_id}, "includeSelectors": True}]
+    (image,), (ours,) = what["images"], kustomization(PRODUCTION)["images"]
+    assert (image["name"], image["newTag"]) == (ours["newName"], build_id)
+    (settings,) = what["configMapGenerator"]
+    assert (settings["name"], settings["behavior"]) == (SETTINGS_NAME, "merge")
+    assert settings["literals"] == ["FOLLOWTHROUGH_WORKER_VERSIONING=true", f"FOLLOWTHROUGH_BUILD_ID={build_id}"]
+    (added,) = [yaml.safe_load(one["patch"]) for one in what["patches"] if one["target"].get("kind") == "ScaledObject"]
+    fields = {
+        "workerDeploymentName": DeploymentSettings.model_fields["deployment_name"].default,
+        "workerDeploymentBuildId": build_id,
+    }
+    assert {operation["path"]: operation["value"] for operation in added} == {
+        f"/spec/triggers/{number}/metadata/{field}": value
+        for number, trigger in enumerate(of("ScaledObject")["followthrough-worker"]["spec"]["triggers"])
+        if trigger["metadata"]["taskQueue"] not in UNVERSIONED
+        for field, value in fields.items()
+    }
+
+
+def built(folder: Path) -> dict[tuple[str, str], Manifest]:
+    """What Kustomize makes of a folder, by kind and name."""
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+
+
+def workers_of(found: dict[tuple[str, str], Manifest]) -> dict[str, dict[str, str]]:
+    """The labels of the pods of each Deployment of workers."""
+    deployments = [one for (kind, name), one in found.items() if kind == "Deployment" and "-worker" in name]
+    return {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["labels"] for one in deployments}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="without kubectl nothing is built")
+def test_a_release_stands_beside_the_others_and_neither_counts_the_others_pods() -> None:
+    ours, beside = built(PRODUCTION), built(RELEASE)
+    assert {kind for kind, _ in beside} == {"ConfigMap", "Deployment", "PodDisruptionBudget", "ScaledObject"}
+    assert not ours.keys() & beside.keys()
+    assert {one["metadata"]["namespace"] for one in beside.values()} == {"followthrough"}
+
+    for here, there in ((ours, beside), (beside, ours)):
+        for (kind, name), one in here.items():
+            if kind in ("Deployment", "PodDisruptionBudget"):
+                wanted = one["spec"]["selector"]["matchLabels"].items()
+                assert not [labels for labels in workers_of(there).values() if wanted <= labels.items()]
+                assert name not in workers_of(here) or wanted <= workers_of(here)[name].items()
+            if kind == "ScaledObject":
+                assert one["spec"]["scaleTargetRef"]["name"] == name
+                assert name in workers_of(here)
+    (settings,) = [one for (kind, _), one in beside.items() if kind == "ConfigMap"]
+    for name in workers_of(beside):
+        (container,) = beside["Deployment", name]["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
+    # What lets Prometheus in, and nobody else.
+    (confined,) = [one for (kind, name), one in ours.items() if (kind, name) == ("NetworkPolicy", "followthrough")]
+    wanted = confined["spec"]["podSelector"]["matchLabels"].items()
+    assert all(wanted <= labels.items() for labels in workers_of(beside).values())
