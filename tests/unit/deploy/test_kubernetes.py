@@ -14,7 +14,9 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from api.readiness import Part
-from contracts.queues import ALL, UNVERSIONED
+from contracts.job_types import OFFERED
+from contracts.jobs import JobType
+from contracts.queues import ALL, CPU, UNVERSIONED
 from settings import ApiSettings, DeploymentSettings, WorkerSettings
 from tests.unit.deploy.conftest import variables_of
 from tests.unit.deploy.test_variables import READ_BY, SECRET
@@ -256,6 +258,16 @@ def test_workers_share_the_queues_among_them_and_scale_by_those_that_there_are()
             assert metadata["namespace"] == settings_in(PRODUCTION)["TEMPORAL_NAMESPACE"]
             assert metadata["endpointFromEnv"] in settings_in(PRODUCTION)
     assert {ApiSettings, WorkerSettings} <= {one for classes in READ_BY.values() for one in classes}
+
+
+def test_a_job_that_computes_is_over_before_its_worker_is_taken_away() -> None:
+    scaled = of("ScaledObject")["followthrough-worker-cpu"]["spec"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    longest = max(job_type.timeout_s for job_type in OFFERED.values() if job_type.queue == CPU)
+    default = JobType.__dataclass_fields__["timeout_s"].default
+
+    assert scaled["minReplicaCount"] >= 1
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] > max(longest, default)
 
 
 def test_a_release_has_the_same_build_id_everywhere_and_scales_by_the_tasks_that_are_its() -> None:
