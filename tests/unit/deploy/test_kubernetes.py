@@ -288,7 +288,7 @@ def test_a_job_that_computes_is_over_before_its_worker_is_taken_away() -> None:
     scaled = of("ScaledObject")["followthrough-worker-cpu"]["spec"]
     behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     longest = max(job_type.timeout_s for job_type in OFFERED.values() if job_type.queue == CPU)
-    default = JobType.__dataclass_fields__["timeout_s"].default
+    default: float = JobType.timeout_s
 
     assert scaled["minReplicaCount"] >= 1
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] > max(longest, default)
