@@ -8,7 +8,7 @@ BIN := .venv/bin
 INPUTS := requirements/dev.txt pyproject.toml
 STAMP := .venv/.installed-$(shell cat $(INPUTS) | cksum | tr ' ' '-')
 
-.PHONY: setup runnable browser demo audit test up lint bench chaos alerts kubernetes screenshots
+.PHONY: setup runnable browser demo audit test up lint bench chaos fuzz alerts kubernetes screenshots
 
 setup: runnable browser
 
@@ -70,3 +70,7 @@ chaos: runnable
 	@$(BIN)/pytest -s tests/chaos
 	@$(BIN)/pytest --ignore=tests/chaos -m outage
 	@RANDOM_ORDERS=440 $(BIN)/pytest tests/integration/orders/test_random_faults.py
+
+# What `make test` sends a little of, in full: 10 minutes of requests. A failure names its seed: FUZZ_SEED=... repeats it.
+fuzz: runnable
+	@FUZZ=full $(BIN)/pytest tests/fuzzing

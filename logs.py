@@ -6,10 +6,14 @@ import sys
 import structlog
 
 
-def configure_logging(process: str) -> None:
-    """Send our logs and those of libraries to standard output; every line names the `process`."""
+def configure_logging(process: str, *further: structlog.typing.Processor) -> None:
+    """Send our logs and those of libraries to standard output; every line names the `process`.
+
+    `further` add to each line what else is to be in it.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        *further,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

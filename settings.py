@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -138,6 +138,42 @@ class PayloadSettings(BaseSettings):
     def keys(self) -> Mapping[str, bytes]:
         """Each key by its id, the one that encrypts first; none when nothing is to be encrypted."""
         return _key_ring(self.payload_keys.get_secret_value()) if self.payload_keys else {}
+
+
+class TracingSettings(BaseSettings):
+    """Where spans are sent, under OpenTelemetry's own names; whatever else of these its SDK knows, it reads itself."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OTEL_", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    exporter_otlp_endpoint: str | None = Field(
+        default=None, description="https://host:port of what takes OTLP over HTTP; without one there are no traces"
+    )
+    exporter_otlp_headers: SecretStr | None = Field(default=None, description="name=value,..., as in a URL's query")
+    service_name: str | None = Field(default=None, description="followthrough-api or followthrough-worker, unless told")
+    traces_sampler_arg: float = Field(default=1.0, ge=0, le=1, description="the share of traces that are kept")
+
+    @field_validator("exporter_otlp_endpoint")
+    @classmethod
+    def _is_plain_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+            raise ValueError("must be http(s)://host:port, without a password: that goes into the headers")
+        return url.removesuffix("/")
+
+    @field_validator("exporter_otlp_headers")
+    @classmethod
+    def _are_headers(cls, headers: SecretStr | None) -> SecretStr | None:
+        _pairs(headers.get_secret_value() if headers else None)
+        return headers
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        text = self.exporter_otlp_headers.get_secret_value() if self.exporter_otlp_headers else None
+        return {name.lower(): unquote(value) for name, value in _pairs(text).items()}
 
 
 class OrderSettings(BaseSettings):

@@ -6,12 +6,12 @@ import ctypes
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import timedelta
 
 import structlog
 import uvloop
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.common import MetricMeter, VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import (
     LogForwardingConfig,
@@ -25,6 +25,7 @@ from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 import stalls
+import tracing
 from activities.activity_log import ActivityLog
 from activities.heartbeats import Heartbeats
 from activities.metrics import BUCKETS, WorkerMetrics
@@ -56,8 +57,12 @@ log = structlog.get_logger()
 def main(polled: Collection[str] = queues.ALL) -> None:
     """Poll these queues until SIGTERM or SIGINT; running activities then get a moment to finish."""
     _hand_back_large_blocks()
-    configure_logging("worker")
-    uvloop.run(_main(polled))
+    traces = tracing.begin("worker")
+    configure_logging("worker", *traces.log_processors)
+    try:
+        uvloop.run(_main(polled, traces.interceptors))
+    finally:
+        traces.stop()
 
 
 def _hand_back_large_blocks() -> None:
@@ -69,14 +74,15 @@ def _hand_back_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-async def _main(polled: Collection[str]) -> None:
+async def _main(polled: Collection[str], interceptors: Sequence[Interceptor]) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     settings = WorkerSettings()
     runtime = _runtime(settings)
     metrics = WorkerMetrics(runtime.metric_meter)
-    async with workers(settings, await _connect(runtime), runtime.metric_meter, metrics, polled) as relaying:
+    client = await _connect(runtime, interceptors)
+    async with workers(settings, client, runtime.metric_meter, metrics, polled) as relaying:
         # What start-up made stays for good: looking through all of it, the garbage collector would stop us for 0.1 s.
         gc.collect()
         gc.freeze()
@@ -107,7 +113,7 @@ def _runtime(settings: WorkerSettings) -> Runtime:
     return Runtime(telemetry=TelemetryConfig(logging=log_lines, metrics=metrics, attach_service_name=False))
 
 
-async def _connect(runtime: Runtime) -> Client:
+async def _connect(runtime: Runtime, interceptors: Sequence[Interceptor]) -> Client:
     temporal = TemporalSettings()
     return await Client.connect(
         temporal.address,
@@ -115,6 +121,8 @@ async def _connect(runtime: Runtime) -> Client:
         data_converter=data_converter(PayloadSettings().keys),
         # Our messages are a few kilobytes: compressing them takes both ends longer than sending them.
         grpc_compression=GrpcCompression.NONE,
+        # The workers that are made of it take these too, before their own.
+        interceptors=interceptors,
         runtime=runtime,
     )
 

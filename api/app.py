@@ -1,5 +1,6 @@
 """The API's application: `uvicorn --factory api.app:create_app`."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,10 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import stalls
+import tracing
 from api import (
     accounts,
     admin_orders,
@@ -50,15 +54,16 @@ from api import (
     webhook_endpoints,
 )
 from api.auth import TokenVerifier
-from api.errors import problem_of
+from api.errors import MethodNotAllowed, problem_of
 from api.keys import SigningKeys
 from api.leaving import Leaving
 from api.limits import RateLimiter
 from api.middleware.gate import Gate
-from api.middleware.requests import DOCS_PATH, RequestMiddleware
+from api.middleware.requests import DOCS_PATH, PROBES, RequestMiddleware
 from api.middleware.web_ui import WebUiAccess
 from api.openapi import describe
 from api.problem_pages import answer_to
+from api.routing import methods_at
 from api.services import open_services
 from api.sessions import Sessions
 from logs import configure_logging
@@ -104,19 +109,21 @@ RESOURCES = (
 
 def create_app() -> FastAPI:
     """The application, configured by the environment. It starts whether or not Postgres and Temporal do."""
-    configure_logging("api")
+    traces = tracing.begin("api")
+    configure_logging("api", *traces.log_processors)
     settings = ApiSettings()
     leaving = Leaving(settings.api_drain_s)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with metrics.served(settings.metrics_host, settings.api_metrics_port):
-            async with open_services(settings) as services:
+            async with open_services(settings, traces.interceptors) as services:
                 app.state.services = services
                 _keep_what_start_up_made()
                 blocked = stalls.noticed(EventLoopSettings().blocked_after_s, metrics.event_loop_blocked)
                 with blocked, leaving.heeded():
                     yield
+        await asyncio.to_thread(traces.stop)
 
     app = FastAPI(
         title="Followthrough",
@@ -124,6 +131,7 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         docs_url=DOCS_PATH,
         redoc_url=None,
+        telemetry=_spans(traces.provider),
         # Clients that are generated have a method of this name for each operation, and links name it.
         generate_unique_id_function=lambda route: route.name,
     )
@@ -157,6 +165,19 @@ def create_app() -> FastAPI:
     return app
 
 
+def _spans(provider: TracerProvider | None) -> TelemetryConfig:
+    """FastAPI's own: a span for each request, where there are traces, and nothing else that it could do."""
+    return {
+        "tracing": provider is not None,
+        "tracer_provider": provider,
+        "exclude": lambda scope: scope["path"] in PROBES,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+    }
+
+
 def _keep_what_start_up_made() -> None:
     """Spare the garbage collector what stays for good: looking through all of it stops every request for 0.1 s."""
     gc.collect()
@@ -164,4 +185,7 @@ def _keep_what_start_up_made() -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return answer_to(problem_of(error), request.scope)
+    problem = problem_of(error)
+    if isinstance(problem, MethodNotAllowed):
+        problem.headers["Allow"] = ", ".join(methods_at(request.app.routes, request.scope["path"]))
+    return answer_to(problem, request.scope)

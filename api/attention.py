@@ -6,10 +6,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.attention_closing import close_item
 from api.auth import Scope
+from api.bodies import NoteBody, note_of
 from api.cursors import next_cursor, position_of
-from api.dependencies import Attention
-from api.errors import InvalidCursor
+from api.dependencies import Acting, Attention, ItemIdInPath
+from api.errors import InvalidCursor, NotFound
 from api.outages import asking_postgres
 from api.responses import answer
 from api.routing import GuardedRoute, problems, requires
@@ -47,3 +49,12 @@ async def list_attention(query: Annotated[AttentionQuery, Query()], attention: A
             next_cursor=next_cursor(found, query.limit, lambda item: Position(item.opened_at, item.id)),
         )
     )
+
+
+@router.post("/{item_id}/close", response_model=KeptItem, responses=problems(NotFound))
+@requires(Scope.OPERATOR)
+async def close_attention_item(
+    item_id: ItemIdInPath, acting: Acting, attention: Attention, body: NoteBody | None = None
+) -> Response:
+    """Close what was looked at; closing what is closed changes nothing. It opens again when it has changed."""
+    return answer(await close_item(attention, item_id, acting.because(note_of(body))))

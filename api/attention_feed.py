@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -63,6 +64,8 @@ class AttentionFeed:
 
     def __init__(self, look: Look) -> None:
         self._look = look
+        # Of no request: what is looked at for several is in nobody's trace, and in nobody's lines of the log.
+        self._context = copy_context()
         self._looking: asyncio.Task[None] | None = None
         self.followers: set[FollowingAttention] = set()
         self.found: NeedsAttention | None = None
@@ -72,7 +75,7 @@ class AttentionFeed:
         """Each change from the state with this digest on, while this is open. During an outage nothing comes."""
         following = FollowingAttention(self, shown)
         if self._looking is None:
-            self._looking = asyncio.create_task(self._keep_looking())
+            self._looking = asyncio.create_task(self._keep_looking(), context=self._context.copy())
         try:
             yield following
         finally:

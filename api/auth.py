@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,8 @@ from api.errors import Problem, TemporarilyUnavailable, Unauthenticated
 from api.keys import ALGORITHMS, KeysUnavailable, SigningKeys
 
 MAX_TOKEN_LENGTH = 8_192
+# By how much an issuer's clock may be ahead of ours (RFC 7519, 4.1.5).
+CLOCKS_APART_S = 10
 # OpenID Connect Core section 2 bounds a subject so. Order ids are derived from it, and our logs show it.
 SUBJECT = re.compile(r"[\x20-\x7e]{1,255}")
 REALM = 'Bearer realm="followthrough"'
@@ -105,14 +108,19 @@ class TokenVerifier:
         key = await self._keys.find(header.get("kid"))
         if key is None:
             raise jwt.InvalidKeyError
-        return jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             key,
             algorithms=[key.algorithm_name],
             audience=self._audience,
             issuer=self._issuer,
+            leeway=CLOCKS_APART_S,
             options={"require": ["exp", "iss", "aud", "sub"]},
         )
+        # When it ends a token ends: whoever renews theirs does so before.
+        if float(claims["exp"]) <= time.time():
+            raise jwt.ExpiredSignatureError
+        return claims
 
 
 def _invalid(why: str) -> Problem:

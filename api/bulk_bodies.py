@@ -59,7 +59,7 @@ class BulkBody(_Body):
     limit: Annotated[int, Field(strict=True, ge=1, le=MAX_ITEMS)] | None = Field(
         default=None, description="this many at most, oldest first"
     )
-    per_second: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] = Field(
+    per_second: Annotated[float, Field(strict=True, ge=SLOWEST, le=FASTEST)] = Field(
         default=USUAL, description="how many are begun in a second, at most"
     )
     note: Note | None = Field(default=None, examples=["the carrier is back"])

@@ -3,7 +3,8 @@
 https://github.com/temporalio/samples-go/blob/main/codec-server/protocol.md; docs/security.md says how it is set up.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,6 +18,8 @@ from api.errors import FieldError, InvalidRequest
 from api.routing import GuardedRoute, requires
 from payloads import PayloadUnreadable
 
+# So many take a few milliseconds.
+AT_ONCE = 50
 EXAMPLE = {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "ImhlbGxvIg=="}
 
 
@@ -39,16 +42,22 @@ router = APIRouter(prefix="/codec", tags=["codec"], route_class=CodecRoute)
 @requires(Scope.OPERATOR)
 async def decode(body: PayloadsBody, codec: Codec) -> PayloadsBody:
     """Decrypt payloads. What is not encrypted, or not with a key that is here, comes back as it is."""
-    payloads = _parsed(body)
-    return _shown(payloads if codec is None else [await _decrypted(codec, payload) for payload in payloads])
+
+    async def decrypted(payloads: Sequence[Payload]) -> Sequence[Payload]:
+        return payloads if codec is None else [await _decrypted(codec, payload) for payload in payloads]
+
+    return await _by_turns(body, decrypted)
 
 
 @router.post("/encode")
 @requires(Scope.OPERATOR)
 async def encode(body: PayloadsBody, codec: Codec) -> PayloadsBody:
     """Encrypt payloads, such as the arguments of a signal that is sent from the Web UI."""
-    payloads = _parsed(body)
-    return _shown(payloads if codec is None else await codec.encode(payloads))
+
+    async def encrypted(payloads: Sequence[Payload]) -> Sequence[Payload]:
+        return payloads if codec is None else await codec.encode(payloads)
+
+    return await _by_turns(body, encrypted)
 
 
 async def _decrypted(codec: Codec, payload: Payload) -> Payload:
@@ -61,14 +70,22 @@ async def _decrypted(codec: Codec, payload: Payload) -> Payload:
     return plain
 
 
-def _parsed(body: PayloadsBody) -> Sequence[Payload]:
+async def _by_turns(
+    body: PayloadsBody, translate: Callable[[Sequence[Payload]], Awaitable[Sequence[Payload]]]
+) -> PayloadsBody:
+    """A few at a time: whoever else is served by this process has a turn in between."""
+    translated: list[dict[str, Any]] = []
+    for first in range(0, len(body.payloads), AT_ONCE):
+        payloads = _parsed(body.payloads[first : first + AT_ONCE])
+        translated += [MessageToDict(payload) for payload in await translate(payloads)]
+        await asyncio.sleep(0)
+    return PayloadsBody(payloads=translated)
+
+
+def _parsed(payloads: Sequence[dict[str, Any]]) -> Sequence[Payload]:
     try:
-        return ParseDict({"payloads": body.payloads}, Payloads(), ignore_unknown_fields=True).payloads
+        return ParseDict({"payloads": payloads}, Payloads(), ignore_unknown_fields=True).payloads
     except ParseError:
         # Its text would repeat what was sent.
         problem = FieldError(field="payloads", message="must be payloads in Protobuf's JSON")
         raise InvalidRequest("1 field is not valid", errors=[problem]) from None
-
-
-def _shown(payloads: Sequence[Payload]) -> PayloadsBody:
-    return PayloadsBody(payloads=[MessageToDict(payload) for payload in payloads])

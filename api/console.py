@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import BeforeValidator
 from starlette.responses import RedirectResponse, Response
 
 from api.auth import Scope
@@ -20,6 +21,8 @@ from database.order_figures import COUNTED
 from database.tallies import COUNTED_TO
 
 SHOWN = 25
+# Of a form's fields a browser sends those, too, that were left empty.
+Typed = Annotated[Sought | None, BeforeValidator(lambda typed: typed.strip() or None)]
 
 router = APIRouter(prefix=CONSOLE, route_class=PageRoute, include_in_schema=False)
 
@@ -78,8 +81,8 @@ async def show_account(session: SignedIn, account_id: AccountIdInPath, caller: C
 async def show_audit_log(
     session: SignedIn,
     letters: Letters,
-    subject: Sought | None = None,
-    actor: Sought | None = None,
+    subject: Typed = None,
+    actor: Typed = None,
     cursor: Annotated[str | None, Query(max_length=512)] = None,
 ) -> Response:
     """Who did what, when, why, and what changed by it, newest first."""

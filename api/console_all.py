@@ -29,9 +29,8 @@ Sent = TypeVar("Sent", BulkBody, DiscardAllBody)
 
 # Longer numbers are not worth reading.
 MAX_DIGITS = 9
-PATH = f"{CONSOLE}/all"
 
-router = APIRouter(prefix=PATH, route_class=PageRoute, include_in_schema=False)
+router = APIRouter(prefix=f"{CONSOLE}/all", route_class=PageRoute, include_in_schema=False)
 
 
 class AllDeed(StrEnum):
@@ -41,27 +40,27 @@ class AllDeed(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wording:
+class Offer:
     """How a deed is offered, what its preview says will happen, and to how many at once it can be done."""
 
-    offer: str
+    name: str
     effect: str
     at_most: int = MAX_ITEMS
     is_grave: bool = False
 
 
-WORDINGS: Mapping[AllDeed, Wording] = {
-    AllDeed.RETRY: Wording(
+OFFERS: Mapping[AllDeed, Offer] = {
+    AllDeed.RETRY: Offer(
         "Retry",
         "Each is tried again as by itself, oldest first, five a second. It is done whatever restarts meanwhile.",
     ),
-    AllDeed.RESOLVE: Wording(
+    AllDeed.RESOLVE: Offer(
         "Resolve",
         "Each order is closed with the status that you choose, oldest first, five a second. What is still to be undone "
         "is undone first; what our books contradict is left. It is done whatever restarts meanwhile.",
         is_grave=True,
     ),
-    AllDeed.DISCARD: Wording(
+    AllDeed.DISCARD: Offer(
         "Discard", "They are not listed any more. Orders are left: they must be resolved.", MAX_SWEPT, is_grave=True
     ),
 }
@@ -122,6 +121,7 @@ async def treat_all(
 
 
 def _filter(deed: AllDeed, wanted: Mapping[str, str | None]) -> FilterBody:
+    # Nothing else can be resolved.
     kind = DeadLetterKind.ORDER if deed is AllDeed.RESOLVE else wanted.get("kind") or None
     return FilterBody.model_validate({"kind": kind, "reason": wanted.get("reason") or None})
 
@@ -166,7 +166,7 @@ async def _preview(
         status=status,
         preview=await bulks.preview(BulkPreviewBody(action=action, filter=asked.filter)),
         asked=asked,
-        wording=WORDINGS[asked.deed],
+        offer=OFFERS[asked.deed],
         statuses=sorted(FINAL_STATUSES) if asked.deed is AllDeed.RESOLVE else (),
         typed=typed or {},
         errors=errors or {},

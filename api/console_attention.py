@@ -7,14 +7,15 @@ from fastapi import APIRouter, Header, Query
 from fastapi.sse import format_sse_event
 from starlette.responses import Response
 
+from api.attention_closing import close_item, known_item
 from api.attention_feed import AttentionFeed, FollowingAttention, NeedsAttention
 from api.attention_reading import needs_attention
 from api.auth import Scope
-from api.console_deeds import ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question
+from api.console_deeds import CLOSE_ITEM, ENDPOINT_DEEDS, JOB_DEEDS, MAIL_DEEDS, LetterDeed, Question
 from api.console_ids import page_of
 from api.console_page import page, rendered
 from api.dead_letter_bodies import Sought
-from api.dependencies import Acting, Attention, AttentionNews, Caller, Letters
+from api.dependencies import Acting, Attention, AttentionNews, Caller, ItemIdInPath, Letters
 from api.errors import NotFound
 from api.event_streams import EventStream
 from api.metrics import ATTENTION_WATCHERS_DROPPED
@@ -22,6 +23,7 @@ from api.page_routing import Form, PageRoute, SignedIn
 from api.page_streams import farewell
 from api.routing import requires_session
 from api.sessions import CONSOLE, Session
+from contracts.attention import KeptItem
 from contracts.audit import Act
 from contracts.dead_letters import DeadLetterFilter, DeadLetterKind
 from contracts.ids import is_endpoint_id, is_job_id, is_mail_id
@@ -88,6 +90,23 @@ async def treat_letter(
     return await _question(letter_id, deed).settle(session, form, acting, do)
 
 
+@router.get("/attention/{item_id}/close")
+@requires_session(Scope.OPERATOR)
+async def ask_about_item(session: SignedIn, item_id: ItemIdInPath, attention: Attention) -> Response:
+    return _question_about(await known_item(attention, item_id)).ask(session)
+
+
+@router.post("/attention/{item_id}/close")
+@requires_session(Scope.OPERATOR)
+async def close_looked_at(
+    session: SignedIn, item_id: ItemIdInPath, attention: Attention, acting: Acting, form: Form
+) -> Response:
+    async def do(act: Act) -> None:
+        await close_item(attention, item_id, act)
+
+    return await _question_about(await known_item(attention, item_id)).settle(session, form, acting, do)
+
+
 class AttentionResponse(EventStream[FollowingAttention]):
     """Events named `attention` with the list as it then is; `expired` and `end` when the session is over."""
 
@@ -114,3 +133,7 @@ def _question(letter_id: str, deed: LetterDeed) -> Question:
         raise NotFound
     action = f"{CONSOLE}/dead-letters/{letter_id}/{deed}"
     return Question(wordings[deed], letter_id, action=action, back=page_of(letter_id) or PATH)
+
+
+def _question_about(item: KeptItem) -> Question:
+    return Question(CLOSE_ITEM, item.detail, action=f"{PATH}/{item.id}/close", back=PATH)

@@ -74,6 +74,7 @@ ENDPOINT_DEEDS: Mapping[LetterDeed, Wording] = {
     LetterDeed.DISCARD: Wording("Discard the notice", "It is not listed any more, and stays disabled.", True),
 }
 REDELIVER = Wording("Redeliver the message", "The very same message is sent once more, under its webhook-id.")
+CLOSE_ITEM = Wording("Close the item", "It is not listed any more, unless it is found to have changed.", True)
 CANCEL_BULK = Wording("Leave the rest", "What has not been done is left as it is; what was done stays done.", True)
 RESUME_BULK = Wording("Go on with the rest", "What was left is done now, at the same pace; what was done stays done.")
 SCHEDULE_DEEDS: Mapping[ScheduleDeed, Wording] = {

@@ -63,7 +63,7 @@ async def show_delivery(
 ) -> Response:
     """One message to one endpoint."""
     delivery = await webhooks.delivery(caller, delivery_id)
-    audit = await letters.audit(subject=delivery_id, actor=None, action=None, cursor=None, limit=SHOWN)
+    audit = await letters.audit_of_delivery(delivery.endpoint_id, delivery_id, limit=SHOWN)
     return page("delivery.html", session, delivery=delivery, redeliver=REDELIVER, audit=audit)
 
 

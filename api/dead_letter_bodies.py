@@ -24,7 +24,7 @@ class FilterBody(Body, frozen=True):
     type: Sought | None = Field(default=None, description="of a job", examples=["diagnostics.echo"])
     reason: Sought | None = Field(default=None, description="the code", examples=["told_to_fail"])
     subject: Sought | None = Field(default=None, description="whose they are")
-    older_than_s: Annotated[float, Field(ge=0, le=MAX_AGE_S)] | None = None
+    older_than_s: Annotated[float, Field(strict=True, ge=0, le=MAX_AGE_S)] | None = None
 
     @property
     def wanted(self) -> DeadLetterFilter:

@@ -101,6 +101,12 @@ class DeadLetterKeeper:
             next_cursor=next_cursor(found, limit, lambda entry: Position(entry.at, entry.id)),
         )
 
+    async def audit_of_delivery(self, endpoint_id: str, delivery_id: str, *, limit: int) -> AuditList:
+        """The first page: what was done to a delivery is in the audit log under its endpoint."""
+        async with asking_postgres():
+            found = await self._audit.of_delivery(endpoint_id, delivery_id, limit)
+        return AuditList(items=tuple(found), next_cursor=None)
+
     async def _deal(self, deal: "Deal", letter_id: str, kind: DeadLetterKind, act: Act) -> None:
         try:
             async with asking_postgres():

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.auth import Scope
 from api.bodies import NoteBody, note_of
-from api.dead_letter_bodies import DiscardAllBody, DiscardBody, FilterBody, RetryAllBody, Sought
+from api.dead_letter_bodies import MAX_AGE_S, DiscardAllBody, DiscardBody, FilterBody, RetryAllBody, Sought
 from api.dead_letter_resource import AuditList, DeadLetterList, DealtWith, SweepResource
 from api.dependencies import Acting, Caller, Letters
 from api.errors import (
@@ -35,6 +35,8 @@ LetterId = Annotated[
 class ListQuery(FilterBody, frozen=True):
     """How to narrow and page the list."""
 
+    # In a URL every number is a text.
+    older_than_s: Annotated[float, Field(ge=0, le=MAX_AGE_S)] | None = None
     cursor: Cursor | None = None
     limit: int = Field(default=50, ge=1, le=100)
 

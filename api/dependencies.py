@@ -35,6 +35,7 @@ from contracts.audit import Act
 from contracts.ids import (
     ID_PATTERN,
     is_account_id,
+    is_attention_item_id,
     is_batch_id,
     is_bulk_id,
     is_delivery_id,
@@ -181,6 +182,15 @@ async def _bulk_id(
     return bulk_id
 
 
+async def _item_id(
+    item_id: Annotated[str, Path(examples=["att_01K5X7M2N4R6W8Y0C3ZGVBHQ8S"], description="the attention item's id")],
+) -> str:
+    """What is not an id names no item."""
+    if not is_attention_item_id(item_id):
+        raise NotFound
+    return item_id
+
+
 async def _accounts(request: Request) -> AccountKeeper:
     return _services(request).accounts
 
@@ -321,6 +331,7 @@ JobNews = Annotated[JobFeed, Depends(_job_feed)]
 BatchIdInPath = Annotated[str, Depends(_batch_id)]
 Batches = Annotated[BatchKeeper, Depends(_batches)]
 Letters = Annotated[DeadLetterKeeper, Depends(_dead_letters)]
+ItemIdInPath = Annotated[str, Depends(_item_id)]
 BulkIdInPath = Annotated[str, Depends(_bulk_id)]
 Bulks = Annotated[BulkKeeper, Depends(_bulks)]
 Mails = Annotated[MailRepository, Depends(_mails)]

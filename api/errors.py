@@ -307,6 +307,6 @@ def _from_framework(error: HTTPException) -> Problem:
         case 404:
             return NotFound()
         case 405:
-            return MethodNotAllowed(headers=error.headers)
+            return MethodNotAllowed()
         case _:
             return InternalError()

@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dependencies import Ready
+from api.errors import InvalidRequest
 from api.readiness import OK, Part
 from api.responses import answer
-from api.routing import GuardedRoute, open_to_all
+from api.routing import GuardedRoute, open_to_all, problems
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
@@ -45,7 +46,7 @@ async def is_alive() -> Response:
     return answer(Health(status=OK))
 
 
-@router.get("/readyz", response_model=ReadinessReport, responses=NOT_READY)
+@router.get("/readyz", response_model=ReadinessReport, responses=NOT_READY | problems(InvalidRequest))
 @open_to_all()
 async def is_ready(readiness: Ready, request: Request, exclude: Excluded = ()) -> Response:
     """Say whether orders can be taken and worked on: Postgres, Temporal, and a worker that asks for orders.

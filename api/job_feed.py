@@ -6,6 +6,7 @@ Between the changes that our books hear of, Temporal alone knows how far a job i
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 
 import structlog
@@ -65,6 +66,8 @@ class JobFeed:
 
     def __init__(self, look: Look) -> None:
         self._look = look
+        # Of no request: what is looked at for several is in nobody's trace, and in nobody's lines of the log.
+        self._context = copy_context()
         self._jobs: dict[str, WatchedJob] = {}
 
     @contextmanager
@@ -73,7 +76,7 @@ class JobFeed:
         job = self._jobs.get(job_id)
         if job is None:
             job = self._jobs[job_id] = WatchedJob()
-            job.looking = asyncio.create_task(self._keep_looking(job_id, job))
+            job.looking = asyncio.create_task(self._keep_looking(job_id, job), context=self._context.copy())
         following = FollowingJob(job, partial(self._forget_unfollowed, job_id, job))
         try:
             yield following

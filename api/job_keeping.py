@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from structlog.contextvars import bind_contextvars
 from temporalio.client import ActivityExecutionDescription, Client, PendingActivityState
 from temporalio.service import RPCError, RPCStatusCode
@@ -22,6 +23,7 @@ from contracts.jobs import Job, JobStatus
 from database.job_runs import JobRuns
 from database.jobs import JobRepository, KeyReused, WantedJob
 from database.paging import Position
+from payloads import PayloadUnreadable
 
 DESCRIBE_WITHIN_S = 1.0
 UNBEGUN = (JobStatus.SCHEDULED, JobStatus.QUEUED)
@@ -31,6 +33,8 @@ RUNS = (
     PendingActivityState.CANCEL_REQUESTED,
     PendingActivityState.PAUSE_REQUESTED,
 )
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -180,9 +184,14 @@ class JobKeeper:
                 raise
             # It is in the outbox still.
             return JobResource.now(job)
-        outcome = await outcome_of(description)
+        try:
+            outcome = await outcome_of(description)
+            live = await _live(job, description) if outcome is None else None
+        except PayloadUnreadable as unreadable:
+            log.warning("what Temporal tells of a job cannot be read", cause=str(unreadable))
+            return JobResource.now(job, stale=True)
         if outcome is None:
-            return JobResource.now(job, await _live(job, description))
+            return JobResource.now(job, live)
         async with asking_postgres():
             return JobResource.now(await self._runs.settle_as_told(job.id, outcome, restarts=job.restarts) or job)
 

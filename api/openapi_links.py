@@ -1,51 +1,53 @@
-"""OpenAPI links: what can be done with what an operation answers."""
+"""OpenAPI links: what can be done with what an operation answers. They follow from the paths.
 
+What answers at `/v1/orders` gives the last parameter of `/v1/orders/{order_id}`, of all below, and of their like in
+`/v1/admin`; the parameters before it are those of its own request.
+"""
+
+import re
 from collections.abc import Iterator
 from typing import Any
 
-ANSWERED = "$response.body#/id"
-FIRST_LISTED = "$response.body#/items/0/id"
-# By operation, the path parameters that its answer is good for.
-GIVEN: dict[str, dict[str, str]] = {
-    "place_order": {"order_id": ANSWERED},
-    "list_orders": {"order_id": FIRST_LISTED},
-    "enqueue": {"job_id": ANSWERED},
-    "list_jobs": {"job_id": FIRST_LISTED},
-    "enqueue_batch": {"batch_id": ANSWERED},
-    "ask_for_report": {"report_id": ANSWERED},
-    "list_reports": {"report_id": FIRST_LISTED},
-    "create_endpoint": {"endpoint_id": ANSWERED},
-    "list_endpoints": {"endpoint_id": FIRST_LISTED},
-    "test_endpoint": {"endpoint_id": "$request.path.endpoint_id", "delivery_id": ANSWERED},
-    "list_deliveries": {"endpoint_id": "$request.path.endpoint_id", "delivery_id": FIRST_LISTED},
-    "sign_up": {"account_id": ANSWERED},
-    "list_dead_letters": {"letter_id": FIRST_LISTED},
-    "start_bulk": {"bulk_id": ANSWERED},
-    "list_schedules": {"name": "$response.body#/items/0/name"},
-    "list_catalogue": {"sku": "$response.body#/items/0/sku"},
-}
+LAST_PARAMETER = re.compile(r"(?P<collection>.*)/\{(?P<name>\w+)\}[^{}]*")
+PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def add_links(described: dict[str, Any]) -> None:
-    """Link each answer to all operations whose path parameters it gives, and that need no others."""
-    for operation in list(_operations(described)):
-        given = GIVEN.get(operation["operationId"])
-        if given is None:
+    """Link each answer to the operations on what it shows: the one thing, or the first of a list."""
+    for path, operations in described["paths"].items():
+        found = LAST_PARAMETER.fullmatch(path)
+        if found is None:
             continue
-        links = {
-            other["operationId"]: {"operationId": other["operationId"], "parameters": given}
-            for other in _operations(described)
-            if _in_path(other) == given.keys()
-        }
-        for status, response in operation["responses"].items():
-            if status.startswith("2"):
-                response["links"] = links
+        *others, name = PARAMETER.findall(path)
+        given = {other: f"$request.path.{other}" for other in others}
+        for response in _answers(described, found["collection"]):
+            where = _pointer(described, response, name)
+            if where is None:
+                continue
+            for operation in operations.values():
+                operation_id = operation["operationId"]
+                link = {"operationId": operation_id, "parameters": {**given, name: f"$response.body#/{where}"}}
+                response.setdefault("links", {})[operation_id] = link
 
 
-def _operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for operations in described["paths"].values():
-        yield from operations.values()
+def _answers(described: dict[str, Any], collection: str) -> Iterator[dict[str, Any]]:
+    """What the collection's operations answer when all is well."""
+    paths = described["paths"]
+    for operation in paths.get(collection, paths.get(collection.replace("/admin/", "/"), {})).values():
+        yield from (response for status, response in operation["responses"].items() if status.startswith("2"))
 
 
-def _in_path(operation: dict[str, Any]) -> set[str]:
-    return {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "path"}
+def _pointer(described: dict[str, Any], response: dict[str, Any], name: str) -> str | None:
+    """Where in an answer the parameter's value stands: what is called like it, or the id."""
+    schemas = described["components"]["schemas"]
+
+    def properties(schema: dict[str, Any]) -> dict[str, Any]:
+        resolved = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        found: dict[str, Any] = resolved.get("properties", {})
+        return found
+
+    shown = properties(response.get("content", {}).get("application/json", {}).get("schema", {}))
+    at = ""
+    if "items" in shown:
+        shown, at = properties(shown["items"]["items"]), "items/0/"
+    return next((f"{at}{field}" for field in (name, "id") if field in shown), None)

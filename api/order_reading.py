@@ -133,7 +133,7 @@ class OrderReader:
                 description = await self.handle(order_id).describe(rpc_timeout=timedelta(seconds=QUERY_WITHIN_S))
         except (Unreachable, RPCError):
             return ()
-        return await pending_calls_of(description, self._temporal.data_converter)
+        return await pending_calls_of(description.raw_description.pending_activities, self._temporal.data_converter)
 
     def handle(self, order_id: str) -> WorkflowHandle[OrderWorkflow, OrderOutcome]:
         return self._temporal.get_workflow_handle_for(OrderWorkflow.run, order_workflow_id(order_id))

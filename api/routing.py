@@ -1,13 +1,14 @@
 """Routes that say who may call them, and ask that before they look at anything else of a request."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import Message
 
 from api.auth import REALM, Principal, Scope
@@ -130,6 +131,15 @@ def guarded_websocket(router: APIRouter, path: str) -> Callable[[Endpoint], Endp
         return endpoint
 
     return add
+
+
+def methods_at(routes: Sequence[BaseRoute], path: str) -> list[str]:
+    """The methods of the resource at a path; Starlette's own answer has those of its first route alone."""
+    found = [
+        context.original_route for context in iter_route_contexts(routes) if isinstance(context.original_route, Route)
+    ]
+    at = next((route.path for route in found if route.path_regex.match(path)), None)
+    return sorted({method for route in found if route.path == at for method in route.methods or ()})
 
 
 def _declared(path: str, endpoint: Callable[..., Any]) -> Access:

@@ -1,11 +1,11 @@
 """What one API process keeps open, and what it offers its routes: made once, shared by every request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.converter import PayloadCodec
 from temporalio.service import GrpcCompression, PayloadLimitsConfig, RetryConfig
 
@@ -116,7 +116,7 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
+async def open_services(settings: ApiSettings, interceptors: Sequence[Interceptor]) -> AsyncIterator[Services]:
     """Open the pools, one Temporal client and one feed. None needs what it connects to, so that may be away."""
     database_url = DatabaseSettings().database_url.get_secret_value()
     # The best plan of a list depends on how many orders a filter's very value leaves.
@@ -145,6 +145,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
         grpc_compression=GrpcCompression.NONE,
         # The memo of an order of 100 lines is larger than the SDK thinks usual; the server takes up to 2 MiB.
         payload_limits=PayloadLimitsConfig(memo_warn_size=MEMO_WARN_BYTES),
+        interceptors=interceptors,
         lazy=True,
     )
     try:

@@ -26,6 +26,14 @@ class AttentionKind(StrEnum):
     WEBHOOK_FAILING = "webhook_failing"
     WEBHOOK_DISABLED = "webhook_disabled"
 
+    @property
+    def may_change(self) -> bool:
+        """Whether what it is about can become another matter after it was found, and not just be told in other words.
+
+        An unexpected charge cannot: its amount is fixed, and so is the order that is over.
+        """
+        return self is not AttentionKind.UNEXPECTED_CHARGE
+
 
 class AttentionItem(BaseModel, frozen=True):
     """Something to look at. `source` is the id of what it is about, which has one item of a kind."""
@@ -37,7 +45,7 @@ class AttentionItem(BaseModel, frozen=True):
 
 
 class KeptItem(AttentionItem, frozen=True):
-    """An item as it is kept. `closed_at` is when what it is about was found to have passed."""
+    """An item as it is kept. `closed_at` is when it had passed, or an operator closed it."""
 
     id: str
     opened_at: datetime

@@ -41,6 +41,7 @@ class AuditAction(StrEnum):
     SCHEDULE_BACKFILL = "schedule.backfill"
     ACCOUNT_RESEND = "account.resend"
     ACCOUNT_DELETE = "account.delete"
+    ATTENTION_CLOSE = "attention_item.close"
     BULK_START = "bulk.start"
     BULK_CANCEL = "bulk.cancel"
     BULK_RESUME = "bulk.resume"

@@ -23,6 +23,7 @@ _MAIL_ID = re.compile(ID_PATTERN.format(prefix="mail"))
 _JOB_ID = re.compile(ID_PATTERN.format(prefix="job"))
 _REPORT_ID = re.compile(ID_PATTERN.format(prefix="rpt"))
 _ENDPOINT_ID = re.compile(ID_PATTERN.format(prefix="whe"))
+_ATTENTION_ITEM_ID = re.compile(ID_PATTERN.format(prefix="att"))
 _DELIVERY_ID = re.compile(ID_PATTERN.format(prefix="whd"))
 # Any fixed UUID will do, but it must never change: order ids are derived under it.
 _ORDERS = UUID("6f1f4c4e-6f0a-5a55-9a0e-0f6c3b8f3b57")
@@ -81,6 +82,10 @@ def is_account_id(text: str) -> bool:
 
 def new_attention_item_id() -> str:
     return f"att_{ULID()}"
+
+
+def is_attention_item_id(text: str) -> bool:
+    return _ATTENTION_ITEM_ID.fullmatch(text) is not None
 
 
 def welcome_workflow_id(account_id: str) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.audit import Act, AuditAction, AuditEntry
@@ -45,6 +45,14 @@ class AuditLog:
         ):
             if wanted is not None:
                 query = query.where(column == wanted)
+        async with self._engine.connect() as connection:
+            return [AuditEntry.model_validate(row._mapping) for row in await connection.execute(query)]
+
+    async def of_delivery(self, endpoint_id: str, delivery_id: str, limit: int) -> Sequence[AuditEntry]:
+        """At most `limit` entries of a webhook endpoint about one delivery, newest first."""
+        names_it = (column["delivery"].astext == delivery_id for column in (audit_log.c.before, audit_log.c.after))
+        query = newest_first(select(*_COLUMNS), audit_log, None, limit)
+        query = query.where(audit_log.c.subject == endpoint_id, or_(*names_it))
         async with self._engine.connect() as connection:
             return [AuditEntry.model_validate(row._mapping) for row in await connection.execute(query)]
 

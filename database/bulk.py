@@ -25,7 +25,7 @@ from contracts.errors import ErrorCode
 from contracts.orders import OrderStatus
 from contracts.outbox import OutboxKind
 from database.audit import record
-from database.dead_letters import LetterNotFound, Refused, expect, numbered, retry_one
+from database.dead_letters import CountDiffers, LetterNotFound, Refused, expect, numbered, retry_one
 from database.outbox import put
 from database.tables import audit_log, bulk_actions, bulk_items, outbox
 
@@ -88,11 +88,15 @@ class BulkRepository:
             if claimed is None:
                 return await self._replay(connection, wanted), False
             await expect(connection, wanted.filter, wanted.expected)
-            found = numbered(wanted.filter, wanted.limit).subquery()
+            # What has failed since would be one more.
+            limit = wanted.limit if wanted.expected is None else wanted.expected + 1
+            found = numbered(wanted.filter, limit).subquery()
             items = select(literal(wanted.id, Text), *found.c)
             taken = await connection.execute(
                 insert(bulk_items).from_select(["bulk_id", "number", "subject", "kind"], items)
             )
+            if wanted.expected not in (None, taken.rowcount):
+                raise CountDiffers(taken.rowcount)
             total = update(bulk_actions).where(bulk_actions.c.id == wanted.id).values(total=taken.rowcount)
             accepted = _bulk((await connection.execute(total.returning(*bulk_actions.c))).one())
             payload = {"bulk_id": accepted.id, "per_second": accepted.per_second}

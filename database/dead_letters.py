@@ -219,6 +219,8 @@ class DeadLetters:
         skipped: dict[str, ErrorCode] = {}
         async with self._engine.begin() as connection:
             matching = await expect(connection, wanted, expected)
+            # What has failed since would be one more.
+            limit = limit if expected is None else expected + 1
             page = in_turn
             while len(done) < limit and len(skipped) < SKIPPED_AT_MOST:
                 rows = (await connection.execute(page.limit(limit - len(done)))).all()
@@ -234,6 +236,8 @@ class DeadLetters:
                     except Refused as refused:
                         skipped[row.id] = refused.code
                 page = in_turn.where(tuple_(*place) > tuple_(*rows[-1][1:]))
+            if expected not in (None, len(done) + len(skipped)):
+                raise CountDiffers(len(done) + len(skipped))
         return Swept(matching, done, skipped)
 
 

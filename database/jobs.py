@@ -207,9 +207,9 @@ class JobRepository:
             if found is None or before is None:
                 return None
             await _put(connection, job_id, OutboxKind.JOB_CANCELLED)
-            if act is not None:
-                after = {"status": found.status, "cancel_requested": True}
-                was = {"status": before.status, "cancel_requested": before.cancel_requested_at is not None}
+            after = {"status": found.status, "cancel_requested": True}
+            was = {"status": before.status, "cancel_requested": before.cancel_requested_at is not None}
+            if act is not None and was != after:
                 await record(connection, act, AuditAction.JOB_CANCEL, job_id, before=was, after=after)
         return job_of(found)
 

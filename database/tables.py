@@ -415,6 +415,13 @@ attention_items = Table(
     Column("detail", Text, nullable=False),
     Column("opened_at", INSTANT, nullable=False, server_default=func.now()),
     Column("closed_at", INSTANT),
+    Column(
+        "dismissed",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="closed by an operator, and found unchanged since",
+    ),
     UniqueConstraint("kind", "source"),
     Index("attention_items_open_idx", "opened_at", "id", postgresql_where=text("closed_at IS NULL")),
 )

@@ -58,6 +58,14 @@ async def started(operator: Caller, wanted: Json, **body: Any) -> StartedBulk:
     return StartedBulk(operator, bulk["id"], answered.headers["x-request-id"])
 
 
+async def another(endpoint: ShopEndpoint, shop: Shop) -> ShopEndpoint:
+    """One more of the same owner's, disabled last."""
+    made = await ShopEndpoint.at(NOWHERE, shop, owner=endpoint.owner)
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    await made.alter(status=EndpointStatus.DISABLED, disabled_reason=DisabledReason.GONE, disabled_at=at, updated_at=at)
+    return made
+
+
 async def dead_endpoints(shop: Shop, count: int) -> list[ShopEndpoint]:
     """Endpoints of an owner who has no others; we disabled them a while ago, one after the other."""
     owner = f"owner-{uuid4().hex}"

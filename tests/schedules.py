@@ -19,7 +19,8 @@ from temporalio.client import (
     WorkflowHistory,
 )
 
-from contracts.attention import AttentionKind, KeptItem
+from contracts.attention import AttentionItem, AttentionKind, KeptItem
+from database.attention import AttentionRepository
 from database.tables import attention_items
 from tests.histories import history_of
 from tests.shop import POLL_S, RPC_TIMEOUT, WITHIN_S, Shop
@@ -123,3 +124,12 @@ async def items_about(shop: Shop, *sources: str, kind: AttentionKind | None = No
         query = query.where(attention_items.c.kind == kind)
     async with shop.engine.connect() as connection:
         return [KeptItem.model_validate(row._mapping) for row in await connection.execute(query)]
+
+
+async def opened(shop: Shop, kind: AttentionKind, detail: str) -> KeptItem:
+    """An open item about something of its own."""
+    source = uuid4().hex
+    wanted = AttentionItem(kind=kind, source=source, order_id=None, detail=detail)
+    assert await AttentionRepository(shop.engine).open(wanted)
+    [item] = await items_about(shop, source)
+    return item

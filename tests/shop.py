@@ -324,7 +324,7 @@ async def open_shop(stack: RunningStack) -> AsyncIterator[Shop]:
     client = await Client.connect(
         stack.temporal_address, namespace=stack.temporal_namespace, data_converter=stack.data_converter
     )
-    engine = create_engine(stack.database_url, connections=10, application_name="followthrough tests")
+    engine = create_engine(stack.database_url, connections=20, application_name="followthrough tests")
     try:
         async with httpx.AsyncClient(base_url=stack.sandbox_url, timeout=10) as http:
             yield Shop(client, engine, ProvidersLedger(http))

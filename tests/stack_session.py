@@ -123,7 +123,7 @@ def followthrough(*arguments: str, **variables: str) -> subprocess.CompletedProc
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without what would bring a Postgres, a Temporal or settings along."""
-    ours = ("DATABASE_URL", "TEMPORAL_", "FOLLOWTHROUGH_")
+    ours = ("DATABASE_URL", "TEMPORAL_", "FOLLOWTHROUGH_", "OTEL_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 

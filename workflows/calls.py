@@ -1,5 +1,6 @@
 """How workflows call activities: our own books, and providers. Fast when well, visible when not."""
 
+import time  # noqa: TID251  # for what no history holds: see _local_window
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ Standing = TypeVar("Standing")
 # try may be replayed in another order (docs/decisions/local-tries-and-renewed-tasks.md).
 BOOKS_LOCAL_WINDOW = timedelta(seconds=1)
 PROVIDER_LOCAL_WINDOW = timedelta(seconds=1.2)
+LOCAL_TRIES_END_AFTER = timedelta(seconds=1.4)
+# A local try that has less time than this left has none.
+NO_TIME = timedelta(milliseconds=1)
 BOOKS_TRY = timedelta(seconds=5)
 BOOKS_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
 PROVIDER_TRY = timedelta(seconds=20)
@@ -56,7 +60,7 @@ async def book(activity: Callable[[Activities, Input], Awaitable[Standing]], boo
         return await workflow.execute_local_activity_method(
             activity,
             booking,
-            schedule_to_close_timeout=BOOKS_LOCAL_WINDOW,
+            schedule_to_close_timeout=_local_window(BOOKS_LOCAL_WINDOW),
             retry_policy=BOOKS_RETRIES,
             summary=what,
         )
@@ -100,7 +104,7 @@ async def call_provider(
         return await workflow.execute_local_activity_method(
             activity,
             announced,
-            schedule_to_close_timeout=PROVIDER_LOCAL_WINDOW,
+            schedule_to_close_timeout=_local_window(PROVIDER_LOCAL_WINDOW),
             retry_policy=ONCE,
             summary=what,
         )
@@ -133,6 +137,16 @@ async def call_provider(
         if stopped or stop():
             raise Stopped from error
         raise GaveUp(_reason(error)) from error
+
+
+def _local_window(longest: timedelta) -> timedelta:
+    """How long a local try may take: less on a worker that is late with its workflow task.
+
+    Reads the real clock: a local activity's time-out is not in the history, what came of it is.
+    """
+    # The time of the workflow is that of its task's start, or of the end of a local activity since.
+    late = timedelta(seconds=max(0.0, time.time() - workflow.now().timestamp()))
+    return max(NO_TIME, min(longest, LOCAL_TRIES_END_AFTER - late))
 
 
 def _application_error(error: BaseException) -> ApplicationError | None:

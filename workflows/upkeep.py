@@ -112,6 +112,7 @@ class CleanupExpiredWorkflow:
         """What was cleaned does not depend on what could not be."""
         done: list[str] = []
         failed: list[str] = []
+        # Runs that began before there were any have not asked for it.
         cleaning = CLEANING
         if workflow.patched("bulk-actions-are-forgotten"):
             cleaning = (*CLEANING, CleanupActivities.forget_bulk_actions)

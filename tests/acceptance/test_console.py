@@ -9,15 +9,19 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from contracts.attention import AttentionKind
+from contracts.bulk import BulkFailure, BulkRun
 from contracts.orders import OrderStatus
+from database.bulk import BulkRepository
 from stack.home import Home
 from stack.tokens import sign_token
 from tests.acceptance.client import POLL_S, WITHIN_S, Caller, Door
 from tests.acceptance.visitor import OWN_PAGE, Visitor, token_of
 from tests.accounts import NewAccount, new_address
-from tests.bulk import dead_endpoints
+from tests.bulk import dead_endpoints, started
 from tests.jobs import accepted, echo, listed, read, until
 from tests.letters import audited, dead, poison
+from tests.schedules import opened
 from tests.shop import Shop, ShopOrder
 from tests.stack_session import RunningStack
 from tests.webhooks import hook
@@ -230,6 +234,26 @@ async def test_a_parked_order_is_retried_and_the_audit_log_says_why(
     assert len(await audited(operator, subject=order.id)) == 1
 
 
+async def test_the_audit_log_is_searched_by_the_form_with_one_field_or_both_or_none(
+    olga: Visitor, operator: Caller, owner: Caller
+) -> None:
+    job = await accepted(owner, delay_s=3_600)
+    await act(olga, f"/console/jobs/{job['id']}/cancel", note=WHY)
+    fields = {"subject": job["id"], "actor": "olga"}
+
+    for typed, finds_it in (
+        ({}, True),
+        ({"subject": f" {job['id']} "}, True),
+        ({"actor": "olga"}, True),
+        (fields, True),
+        ({**fields, "actor": "otto"}, False),
+    ):
+        await olga.open("/console/audit")
+        page = await olga.look_up("/console/audit", **typed)
+        assert (job["id"] in seen(page)) == finds_it, typed
+    assert (await olga.look_up("/console/search", q="")).status_code == 200
+
+
 async def test_an_order_is_resolved_with_the_status_that_is_chosen(olga: Visitor, operator: Caller, shop: Shop) -> None:
     order = await parked(shop)
     path = f"/console/orders/{order.id}/resolve"
@@ -332,6 +356,18 @@ async def test_a_job_is_cancelled_and_jobs_are_listed(olga: Visitor, operator: C
     assert "<i>" not in (await olga.open(f"/console/jobs/{job['id']}")).text
 
 
+async def test_a_job_that_runs_is_told_to_stop_once(operator: Caller, owner: Caller) -> None:
+    job = await echo(owner, sleep_s=20)
+    await until(owner, job, "running")
+
+    answers = await asyncio.gather(*(operator.post(job["links"]["cancel"]) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    [entry] = await audited(operator, subject=job["id"])
+    assert (entry["before"]["cancel_requested"], entry["after"]["cancel_requested"]) == (False, True)
+    await until(owner, job, "cancelled")
+
+
 async def test_all_that_fit_are_retried_after_a_preview(olga: Visitor, operator: Caller, owner: Caller) -> None:
     jobs = [await poison(owner, fail_times=5) for _ in range(2)]
     path = "/console/all/retry?kind=job&reason=told_to_fail"
@@ -397,6 +433,28 @@ async def test_all_that_fit_are_discarded_and_orders_resolved(olga: Visitor, ope
     assert (await olga.open("/console/all/forget")).status_code in (404, 422)
 
 
+async def test_a_bulk_action_that_failed_is_gone_on_with(olga: Visitor, operator: Caller, shop: Shop) -> None:
+    endpoints = await dead_endpoints(shop, 3)
+    bulk = await started(operator, {"subject": endpoints[0].owner}, expected=3, per_second=0.1)
+    await bulk.until(lambda now: now["counts"]["done"] == 1)
+    await BulkRepository(shop.engine).fail(BulkRun(bulk_id=bulk.id), BulkFailure.PROCESS_TERMINATED)
+    where = f"/console/bulk/{bulk.id}"
+
+    failed = seen(await olga.open(where))
+    without_note = await act(olga, f"{where}/resume")
+    resumed = await act(olga, f"{where}/resume", note=WHY)
+    twice = await act(olga, f"{where}/resume", note=WHY)
+
+    assert "Failed 3 of 3 are dealt with" in failed
+    assert "Somebody terminated its process in Temporal." in failed
+    assert (without_note.status_code, resumed.status_code, twice.status_code) == (422, 303, 409)
+    assert "Go on with the rest" not in seen(await olga.open(where))
+    assert (await act(olga, f"{where}/cancel", note=WHY)).status_code == 303
+    entries = await audited(operator, subject=bulk.id)
+    assert [entry["action"] for entry in entries] == ["bulk.cancel", "bulk.resume", "bulk.start"]
+    assert [entry["note"] for entry in entries[:2]] == [WHY, WHY]
+
+
 async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Caller, door: Door) -> None:
     keeper = door.customer("webhooks:write")
     async with hook() as receiver:
@@ -415,12 +473,41 @@ async def test_deliveries_are_shown_and_sent_again(olga: Visitor, operator: Call
         done = await act(olga, f"/console/deliveries/{sent['id']}/redeliver", note=WHY)
         assert (done.status_code, done.headers["location"]) == (303, f"/console/webhooks/{endpoint['id']}")
         await receiver.until_got(2)
+        copied, other = [item["id"] for item in (await keeper.get(endpoint["links"]["deliveries"])).json()["items"]]
+        assert other == sent["id"]
+        for delivery in (copied, other):
+            words = seen(await olga.open(f"/console/deliveries/{delivery}")).partition("What operators did")[2]
+            assert words.count("webhook_endpoint.redeliver by olga") == 1
+            assert WHY in words
 
     assert {message.webhook_id for message in receiver.messages} == {sent["webhook_id"]}
     deliveries = (await keeper.get(endpoint["links"]["deliveries"])).json()["items"]
     assert len(deliveries) == 2
     [entry] = await audited(operator, subject=endpoint["id"])
     assert (entry["action"], entry["note"]) == ("webhook_endpoint.redeliver", WHY)
+
+
+async def test_an_item_that_was_looked_at_is_closed(olga: Visitor, operator: Caller, shop: Shop) -> None:
+    item = await opened(shop, AttentionKind.REFUND_DIFFERS, "<i>5.00 usd</i> was given back")
+    page = await olga.open("/console/attention")
+    [path] = re.findall(rf'href="(/console/attention/{item.id}/close)"', page.text)
+    assert "<i>" not in page.text
+
+    asked = seen(await olga.open(path))
+    unsaid = await olga.send(path, {"note": " "})
+    forged = await olga.http.post(path, data={"csrf": "x", "note": WHY}, headers=OWN_PAGE)
+    done = await act(olga, path, note=WHY)
+    again = await act(olga, path, note="once more")
+
+    assert "Close the item? <i>5.00 usd</i> was given back" in asked
+    assert (unsaid.status_code, forged.status_code) == (422, 403)
+    assert (done.status_code, done.headers["location"]) == (303, "/console/attention")
+    assert again.status_code == 303
+    assert item.id not in (await olga.open("/console/attention")).text
+    [entry] = await audited(operator, subject=item.id)
+    assert (entry["action"], entry["note"]) == ("attention_item.close", WHY)
+    for unknown in ("att_00000000000000000000000000", "x"):
+        assert (await olga.open(f"/console/attention/{unknown}/close")).status_code == 404
 
 
 async def test_a_schedule_is_paused_triggered_and_resumed(olga: Visitor, operator: Caller) -> None:

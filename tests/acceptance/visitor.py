@@ -73,6 +73,18 @@ class Visitor:
         """Send a form of the page that was opened last, with these fields besides its secret, or in its place."""
         return await self.http.post(path, data={"csrf": self.csrf, **(fields or {})}, headers=headers)
 
+    async def look_up(self, action: str, **typed: str) -> httpx.Response:
+        """Send a form of the page that was opened last that changes nothing: all its fields, also the empty ones."""
+        form = re.search(rf'<form[^>]* action="{action}">(.*?)</form>', self.page, re.DOTALL)
+        assert form is not None, f"no form for {action} in {self.page}"
+        fields = {}
+        for field in re.findall(r"<input[^>]*>", form[1]):
+            name, value = (re.search(rf' {attribute}="([^"]*)"', field) for attribute in ("name", "value"))
+            assert name is not None, field
+            fields[name[1]] = unescape(value[1]) if value else ""
+        assert typed.keys() <= fields.keys()
+        return await self.open(f"{action}?{httpx.QueryParams({**fields, **typed})}")
+
     async def sign_in(self, token: str, area: str = "/shop") -> Self:
         await self.open(f"{area}/sign-in")
         answer = await self.send(f"{area}/sign-in", {"token": token, "next": area})

@@ -19,6 +19,7 @@ from settings import (
     ScheduleSettings,
     SessionSettings,
     TemporalSettings,
+    TracingSettings,
     WebhookSettings,
     WebhookWorkerSettings,
     WorkerSettings,
@@ -34,7 +35,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         *(DatabaseSettings, TemporalSettings, PayloadSettings, OrderSettings, SessionSettings, ApiSettings),
         *(ScheduleSettings, DigestSettings, RetentionSettings, MerchandiserSettings),
         *(WorkerSettings, WebhookSettings, WebhookWorkerSettings, EventLoopSettings, JobSettings),
-        DeploymentSettings,
+        *(DeploymentSettings, TracingSettings),
     ):
         for name, field in settings.model_fields.items():
             variable = f"{settings.model_config.get('env_prefix', '')}{name}".upper()

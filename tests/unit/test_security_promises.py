@@ -9,7 +9,7 @@ DOCUMENT = TESTS.parent / "docs" / "security.md"
 
 def test_every_test_that_is_named_as_evidence_exists() -> None:
     text = DOCUMENT.read_text()
-    files = re.findall(r"`((?:unit|integration|acceptance|browser)/[\w/]+\.py)`", text)
+    files = re.findall(r"`((?:unit|integration|acceptance|browser|fuzzing)/[\w/]+\.py)`", text)
     names = re.findall(r"`(test_\w+)`", text)
 
     assert len(files) > 15

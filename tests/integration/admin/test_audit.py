@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.attention import AttentionKind
 from contracts.bulk import BulkFailure, BulkRun
 from contracts.orders import OrderStatus
 from database.bulk import BulkRepository
@@ -18,6 +19,7 @@ from tests.bulk import BULK, dead_endpoints, started
 from tests.jobs import accepted
 from tests.letters import PATH as LETTERS
 from tests.letters import audited, poison
+from tests.schedules import opened
 from tests.shop import ADA, Shop, ShopOrder
 
 Json = dict[str, Any]
@@ -349,6 +351,13 @@ async def cancels_a_batch(scene: Scene) -> Did:
     # Some may run already.
     assert sum(entry["after"].values()) == len(items)
     return Did(did.request_id, batch["id"], None, entry["after"])
+
+
+@case("POST /v1/admin/attention/{item_id}/close", "attention_item.close")
+async def closes_an_item(scene: Scene) -> Did:
+    item = await opened(scene.shop, AttentionKind.DISPUTE, "a dispute")
+    before = {"open": True, "kind": "dispute", "source": item.source, "detail": "a dispute"}
+    return await scene.acts("POST", f"/v1/admin/attention/{item.id}/close", item.id, before, {"open": False})
 
 
 @case("POST /v1/admin/bulk", "bulk.start")

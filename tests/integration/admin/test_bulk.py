@@ -1,32 +1,47 @@
 """Many dead letters retried or resolved by one request: what is shown before, how fast it goes, and what is left."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+import database.bulk
+import database.dead_letters
 from activities.bulk import BulkActivities
+from api.bulk_bodies import BulkBody
+from api.bulk_keeping import BulkKeeper
+from api.dead_letter_bodies import MAX_SWEPT
+from api.errors import CountDiffers
 from contracts.audit import Act
 from contracts.bulk import BulkOutcome, NextOfBulk
+from contracts.dead_letters import DeadLetterFilter
 from contracts.ids import bulk_workflow_id, new_bulk_id, order_id_for, order_workflow_id
 from contracts.operators import RetryOrder
 from contracts.orders import OrderStatus
 from contracts.webhooks import EndpointStatus
 from database.bulk import BulkRepository
-from database.tables import bulk_actions, bulk_items
+from database.dead_letters import CountDiffers as Differs
+from database.dead_letters import DeadLetters, expect
+from database.tables import bulk_actions, bulk_items, outbox
 from tests.acceptance.client import Caller, Door, assert_problem, new_key
-from tests.bulk import BULK, ask_for, dead_endpoints, started
+from tests.bulk import BULK, StartedBulk, another, ask_for, dead_endpoints, started
+from tests.endpoints import ShopEndpoint
 from tests.jobs import accepted
 from tests.letters import audited, dead, poison
 from tests.shop import POLL_S, WITHIN_S, Shop, ShopOrder
 
 UNKNOWN = f"{BULK}/blk_00000000000000000000000000"
+Retried = Callable[[Shop, DeadLetterFilter, int], Awaitable[None]]
+ACT = Act(actor="olga", note="as many as that")
 COUNTS = {"pending": 0, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0}
 FOR_LONG = 1_000
 ANSWERS_WITHIN = timedelta(seconds=1.5)
@@ -101,7 +116,8 @@ async def test_it_is_accepted_once_for_a_key(shop: Shop, operator: Caller) -> No
     assert_problem(await ask_for(operator, wanted, key=key, limit=1), 422, "idempotency_key_reused")
     body = {"action": "retry", "filter": wanted, "limit": 1}
     assert_problem(await operator.post(BULK, json=body), 400, "idempotency_key_missing")
-    assert len(await audited(operator, subject=endpoints[0].id)) <= 1
+    assert (await StartedBulk(operator, again.json()["id"], "").finished())["counts"] == COUNTS | {"done": 1}
+    assert len(await audited(operator, subject=endpoints[0].id)) == 1
 
 
 async def test_nothing_is_done_when_there_are_not_as_many_as_expected(shop: Shop, operator: Caller) -> None:
@@ -114,6 +130,40 @@ async def test_nothing_is_done_when_there_are_not_as_many_as_expected(shop: Shop
     assert (await dead(operator, **wanted))["total"] == 2
     # The key was not used up.
     assert (await ask_for(operator, wanted, key=key, limit=1)).json()["total"] == 1
+
+
+async def retried_in_bulk(shop: Shop, wanted: DeadLetterFilter, expected: int) -> None:
+    asked = {"action": "retry", "filter": wanted.model_dump(exclude_none=True), "expected": expected}
+    bulks = BulkKeeper(BulkRepository(shop.engine), DeadLetters(shop.engine))
+    await bulks.accept(new_key(), BulkBody.model_validate(asked), ACT)
+
+
+async def retried_at_once(shop: Shop, wanted: DeadLetterFilter, expected: int) -> None:
+    await DeadLetters(shop.engine).retry_all(wanted, ACT, expected=expected, limit=MAX_SWEPT)
+
+
+@pytest.mark.parametrize(
+    ("retried", "counted_in"), [(retried_in_bulk, database.bulk), (retried_at_once, database.dead_letters)]
+)
+async def test_when_one_more_fails_just_after_they_were_counted_nothing_is_done(
+    shop: Shop, operator: Caller, monkeypatch: pytest.MonkeyPatch, retried: Retried, counted_in: ModuleType
+) -> None:
+    endpoints = await dead_endpoints(shop, 2)
+    late: list[ShopEndpoint] = []
+
+    async def counted(connection: AsyncConnection, wanted: DeadLetterFilter, expected: int | None) -> int:
+        found = await expect(connection, wanted, expected)
+        late.append(await another(endpoints[0], shop))
+        return found
+
+    monkeypatch.setattr(counted_in, "expect", counted)
+    with pytest.raises((CountDiffers, Differs)):
+        await retried(shop, DeadLetterFilter(subject=endpoints[0].owner), 2)
+
+    assert len(late) == 1
+    for endpoint in (*endpoints, *late):
+        assert (await endpoint.found()).status is EndpointStatus.DISABLED
+        assert await audited(operator, subject=endpoint.id) == []
 
 
 async def test_a_cancelled_one_leaves_the_rest(shop: Shop, operator: Caller) -> None:
@@ -199,6 +249,17 @@ async def test_an_order_is_told_once_and_what_went_on_meanwhile_is_skipped(shop:
     told, gone = await parked_orders(shop, 2)
     await gone.retry()
     await gone.settled()
+    bulk_id, act = new_bulk_id(), Act(actor="olga", note="again", request_id=uuid4().hex)
+    asked = {"action": "retry", "filter": {}, "per_second": 1, "total": 2, "key_hash": bulk_id, "request_hash": ""}
+    items = [
+        {"bulk_id": bulk_id, "number": number, "subject": one.id, "kind": "order"}
+        for number, one in ((1, told), (2, gone))
+    ]
+    async with shop.engine.begin() as connection:
+        await connection.execute(bulk_actions.insert().values(id=bulk_id, **asked, **act.model_dump()))
+        await connection.execute(bulk_items.insert(), items)
+        # Its process is yet to be started, for all that those know who look for processes that are gone.
+        await connection.execute(outbox.insert().values(aggregate=f"bulk/{bulk_id}", kind="of_later", payload={}))
     bulk_id = new_bulk_id()
     await accept(shop, bulk_id, told.id, gone.id)
     bulks = BulkRepository(shop.engine)
@@ -217,6 +278,8 @@ async def test_an_order_is_told_once_and_what_went_on_meanwhile_is_skipped(shop:
             await connection.execute(
                 update(bulk_items).where(bulk_items.c.bulk_id == bulk_id).values(outcome="pending")
             )
+    async with shop.engine.begin() as connection:
+        await connection.execute(outbox.delete().where(outbox.c.aggregate == f"bulk/{bulk_id}"))
 
 
 async def accept(shop: Shop, bulk_id: str, *order_ids: str) -> None:

@@ -3,27 +3,36 @@
 import asyncio
 import json
 import logging
+import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 from temporalio import activity
-from temporalio.client import ActivityFailureError, PendingActivityState
+from temporalio.client import ActivityFailureError, Client, PendingActivityState
 from temporalio.exceptions import ApplicationError
 
 from activities.jobs import runs
 from activities.jobs.progress import earlier_progress, tell_progress
 from activities.jobs.starting import JobStarts, NotOverYet
+from api.auth import Principal
+from api.job_keeping import JobKeeper
 from contracts.job_types.diagnostics import EchoArguments, EchoResult
 from contracts.jobs import MAX_RESULT_BYTES, JobError, JobOutcome, JobProgress, JobStatus
 from contracts.outbox import OutboxKind, OutboxRow
 from contracts.text import MAX_MESSAGE
+from database.job_runs import JobRuns
+from database.jobs import JobRepository
 from database.tables import jobs, outbox
+from payloads import data_converter
 from tests.acceptance.client import POLL_S, WITHIN_S, Door
 from tests.integration.jobs.benches import Bench
 from tests.jobs import read, until
 from tests.shop import Shop
+from tests.stack_session import RunningStack
 
 CANCEL_WITHIN_S = 5.0
 
@@ -350,3 +359,37 @@ async def test_a_retry_waits_until_temporal_has_heard_of_the_failure(shop: Shop,
     assert started.activity_run_id != earlier.run_id
     assert started.run_state is PendingActivityState.SCHEDULED
     await shop.client.get_activity_handle(job_id).terminate()
+
+
+async def test_a_job_that_is_encrypted_with_a_key_that_is_not_here_is_shown_as_our_books_have_it(
+    shop: Shop, stack: RunningStack
+) -> None:
+    keys = {"old": os.urandom(32)}
+
+    async def connected(keys: Mapping[str, bytes]) -> Client:
+        return await Client.connect(
+            stack.temporal_address, namespace=stack.temporal_namespace, data_converter=data_converter(keys)
+        )
+
+    def keeper(client: Client) -> JobKeeper:
+        return JobKeeper(JobRepository(shop.engine), JobRuns(shop.engine), client)
+
+    async def failing(arguments: EchoArguments) -> EchoResult:
+        raise ApplicationError(arguments.message, type="told_to_fail", next_retry_delay=timedelta(hours=1))
+
+    encrypting, other = await connected(keys), await connected({"new": os.urandom(32)})
+    bench, owner = Bench(Shop(encrypting, shop.engine, shop.ledger)), Principal("bench", frozenset({"jobs:write"}))
+    job_id = await bench.row()
+    async with bench.running(failing):
+        handle = await bench.start(job_id)
+        async with asyncio.timeout(WITHIN_S):
+            while (known := await keeper(encrypting).get(owner, job_id)).status is not JobStatus.RETRYING:
+                await asyncio.sleep(POLL_S)
+    with capture_logs() as logged:
+        shown = await keeper(other).get(owner, job_id)
+    await handle.terminate()
+
+    assert known.last_error == JobError(code="told_to_fail", message="hello")
+    assert (known.stale, shown.id, shown.stale) == (False, job_id, True)
+    [line] = [line for line in logged if line["log_level"] == "warning"]
+    assert "key 'old'" in line["cause"]

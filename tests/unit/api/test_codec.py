@@ -1,5 +1,6 @@
 """The codec server: who may have payloads decrypted, and from where."""
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from google.protobuf.json_format import MessageToDict
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from api.codec import AT_ONCE
 from payloads import data_converter
 from tests.unit.api.conftest import Sign, client_of, running_app
 
@@ -165,6 +167,24 @@ async def test_what_is_no_payload_is_refused_and_not_repeated(http: httpx.AsyncC
 
     assert answer.status_code == 422 or answer.json()["code"] == "invalid_json", answer.text
     assert "<SENT>" not in answer.text
+
+
+async def test_others_are_served_while_many_payloads_are_decrypted(http: httpx.AsyncClient, sign: Sign) -> None:
+    payload, turns = await encrypted("hello"), 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    answer = await http.post("/codec/decode", json={"payloads": [payload] * 2_000}, headers=bearer(sign))
+    counting.cancel()
+
+    assert answer.json() == {"payloads": [await plain("hello")] * 2_000}
+    # All at once, they would leave a handful.
+    assert turns > 2_000 / AT_ONCE / 2
 
 
 async def test_a_body_has_a_limit(http: httpx.AsyncClient, sign: Sign) -> None:

@@ -8,7 +8,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
+from prometheus_client import REGISTRY
 
+from api.middleware.requests import METHODS as METHODS_COUNTED
 from api.routing import Access
 from api.sessions import is_page
 from tests.unit.api.conftest import Sign, running_app
@@ -58,6 +60,16 @@ async def test_no_route_but_the_open_ones_answers_without_a_token_or_its_scope(
                 continue
             assert nobody.status_code == 401, where
             assert scopeless.status_code == 403 or path in OF_ONES_OWN, where
+
+
+async def test_a_method_that_somebody_makes_up_adds_no_time_series(http: httpx.AsyncClient) -> None:
+    for method in ("GET", "BREW", "MKCOL", "SOURCE"):
+        for path in ("/livez", "/console", "/v1/orders", "/nothing"):
+            await http.request(method, path)
+
+    [requests] = [family for family in REGISTRY.collect() if family.name == "followthrough_api_request_seconds"]
+    methods = {sample.labels["method"] for sample in requests.samples}
+    assert {"GET", "other", "any"} <= methods <= METHODS_COUNTED | {"other", "any"}
 
 
 async def test_whatever_is_asked_in_whatever_way_is_answered_hardened(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.auth import Principal, Scope, TokenVerifier
+from api.auth import CLOCKS_APART_S, Principal, Scope, TokenVerifier
 from api.errors import TemporarilyUnavailable, Unauthenticated
 from api.keys import TRY_AT_MOST_EVERY_S, SigningKeys
 from tests.unit.api.conftest import Sign, jwk_of
@@ -60,6 +61,23 @@ async def test_a_bad_token_is_refused(verifier: TokenVerifier, sign: Sign, claim
         await verifier.verify(f"Bearer {sign(**claims)}")
 
     assert 'error="invalid_token"' in refused.value.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+async def test_an_issuers_clock_may_be_a_little_ahead(verifier: TokenVerifier, sign: Sign, claim: str) -> None:
+    ahead = time.time() + CLOCKS_APART_S
+
+    assert (await verifier.verify(f"Bearer {sign(**{claim: ahead - 2})}")).subject == "ada"
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(f"Bearer {sign(**{claim: ahead + 60})}")
+
+
+async def test_a_token_ends_when_it_says_so(verifier: TokenVerifier, sign: Sign) -> None:
+    now = time.time()
+
+    assert (await verifier.verify(f"Bearer {sign(exp=now + 60)}")).expires_at == now + 60
+    with pytest.raises(Unauthenticated, match="it has expired"):
+        await verifier.verify(f"Bearer {sign(exp=now - 1)}")
 
 
 @pytest.mark.parametrize(

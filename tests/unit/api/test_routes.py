@@ -1,5 +1,6 @@
 """What holds for every route."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from openapi_spec_validator import validate
 
 from api.auth import Scope
 from api.routing import Access, GuardedRoute, guarded_websocket
+from tests.unit.api.conftest import Sign
 
 OPEN_PATHS = {"/livez", "/readyz", "/confirm", "/v1/accounts", "/v1/accounts/confirm"} | {
     "/v1/inbound/payments",
@@ -110,6 +112,62 @@ async def test_every_operation_shows_its_body_its_answer_and_its_problems(app: F
             elif path.startswith("/v1/"):
                 assert {"401", "403", "429", "503"} <= operation["responses"].keys(), where
                 assert operation["security"], where
+
+
+async def test_every_operation_with_a_query_says_that_it_may_be_refused(app: FastAPI) -> None:
+    asked = [one for one in _operations(app) if any(sent["in"] == "query" for sent in one.get("parameters", ()))]
+
+    assert len(asked) > 10
+    assert [one["operationId"] for one in asked if "422" not in one["responses"]] == []
+
+
+async def test_a_refused_method_is_told_all_that_are_allowed(app: FastAPI, http: httpx.AsyncClient, sign: Sign) -> None:
+    headers = {"Authorization": f"Bearer {sign('operator')}"}
+
+    for path, operations in app.openapi()["paths"].items():
+        refused = await http.options(re.sub(r"\{\w+\}", "x%20y", path), headers=headers)
+        assert refused.status_code == 405, path
+        allowed = refused.headers["allow"].split(", ")
+        assert allowed == sorted(method.upper() for method in operations), path
+
+
+async def test_a_text_is_as_long_as_it_is_sent(http: httpx.AsyncClient, sign: Sign) -> None:
+    headers = {"Authorization": f"Bearer {sign('operator')}"}
+
+    answer = await http.post(
+        "/v1/admin/bulk/blk_01K5X7M2N4R6W8Y0C3ZGVBHQ8S/cancel", headers=headers, json={"note": f"{' ' * 500}x"}
+    )
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"] == [{"field": "note", "message": "String should have at most 500 characters"}]
+
+
+@pytest.mark.parametrize("number", [False, True, "60"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/admin/bulk/preview", {"action": "retry", "filter": {"older_than_s": ...}}),
+        ("/v1/admin/dead-letters/retry", {"filter": {"older_than_s": ...}, "preview": True}),
+        ("/v1/admin/bulk", {"action": "retry", "filter": {}, "limit": 1, "per_second": ...}),
+    ],
+)
+async def test_what_is_no_number_is_not_taken_for_one(
+    http: httpx.AsyncClient, sign: Sign, path: str, body: dict[str, Any], number: Any
+) -> None:
+    sent = json.dumps(body, default=lambda _: number)
+
+    answer = await http.post(
+        path,
+        content=sent,
+        headers={
+            "Authorization": f"Bearer {sign('operator')}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": "key",
+        },
+    )
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"].rpartition(".")[2] in ("older_than_s", "per_second")
 
 
 async def test_every_operation_has_an_id_of_its_own(app: FastAPI) -> None:

@@ -33,7 +33,7 @@ Environments = dict[str, dict[str, str]]
 ROOT = Path(__file__).parents[3]
 ONE_SHOT = {"temporal-schema", "migrate", "signing-key"}
 DEVELOPMENT_ONLY = {"signing-key", "sandbox", "mailpit"}
-MONITORING = {"prometheus", "grafana"}
+MONITORING = {"prometheus", "grafana", "collector"}
 HEALTH_URL = re.compile(r"http://127\.0\.0\.1:\d+/[^'\"\s]*")
 # Left out of the containers' dynamic configuration: time skipping is for tests, the limits for a machine of one's own.
 NOT_IN_CONTAINERS = re.compile(r".*(TimeSkippingEnabled|RefreshInterval|[rR][pP][sS].*|persistenceMaxQPS)")

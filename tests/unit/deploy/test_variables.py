@@ -26,6 +26,7 @@ from settings import (
     ScheduleSettings,
     SessionSettings,
     TemporalSettings,
+    TracingSettings,
     WebhookSettings,
     WebhookWorkerSettings,
     WorkerSettings,
@@ -50,6 +51,7 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         S3Settings,
         WebhookSettings,
         MerchandiserSettings,
+        TracingSettings,
     ],
     "worker": [
         DatabaseSettings,
@@ -68,9 +70,10 @@ READ_BY: dict[str, list[type[BaseSettings]]] = {
         DigestSettings,
         RetentionSettings,
         MerchandiserSettings,
+        TracingSettings,
     ],
 }
-SECRET = re.compile(r"PASSWORD|PWD|SECRET|(?<!PASS_ACCESS_)TOKEN|_KEYS?$|DATABASE_URL")
+SECRET = re.compile(r"PASSWORD|PWD|SECRET|(?<!PASS_ACCESS_)TOKEN|_KEYS?$|OTLP_HEADERS|DATABASE_URL")
 REQUIRED_REFERENCE = re.compile(r"\$\{(\w+):\?([^}]+)\}")
 REFERENCE = re.compile(r"\$\{(\w+)")
 # What Compose itself reads from the file of variables.
