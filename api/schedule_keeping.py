@@ -1,4 +1,4 @@
-"""Shows operators the schedules, and passes on what they ask of one. All of it is Temporal's to keep.
+"""Shows operators the schedules, and passes on what they ask of one. All of it but their notes is Temporal's to keep.
 
 The audit log is in Postgres, and no transaction spans both. So an entry is written first, once Temporal has shown what
 the schedule is. When the process dies between the two, or Temporal goes away, the log tells of something that was asked

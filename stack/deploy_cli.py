@@ -45,7 +45,7 @@ def ramp(percentage: PercentageOption, build_id: BuildIdOption = None, home: Hom
 
 @app.command()
 def rollback(home: HomeOption = DEFAULT_HOME) -> None:
-    """End the ramp; where there is none, make current what was current before."""
+    """End the ramp; where there is none, make current what was current before. Not where the release added a patch."""
     from stack.deployments import with_deployment
     from stack.run import joined
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,12 +15,15 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from api.readiness import Part
-from contracts.queues import ALL, UNVERSIONED
+from contracts.job_types import OFFERED
+from contracts.jobs import JobType
+from contracts.queues import ALL, CPU, UNVERSIONED
 from settings import ApiSettings, DeploymentSettings, WorkerSettings
 from tests.unit.deploy.conftest import variables_of
 from tests.unit.deploy.test_variables import READ_BY, SECRET
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
+DOCS = FOLDER.parents[1] / "docs"
 PRODUCTION = FOLDER / "overlays" / "production"
 RELEASE = FOLDER / "overlays" / "release"
 SECRET_NAME, SETTINGS_NAME = "followthrough", "followthrough-settings"
@@ -202,6 +206,28 @@ def test_the_web_ui_that_operators_are_sent_to_may_read_what_is_decrypted() -> N
     assert settings["FOLLOWTHROUGH_CODEC_ORIGINS"].split(",") == [origin]
 
 
+def test_it_is_said_whose_tokens_count_and_whose_word_about_addresses() -> None:
+    settings = settings_in(PRODUCTION)
+    assert {"FOLLOWTHROUGH_JWKS_URL", "FOLLOWTHROUGH_JWT_ISSUER", "FOLLOWTHROUGH_JWT_AUDIENCE"} <= settings.keys()
+    # Of a whole network of pods each could give itself any address in the audit log, and one for each limit.
+    believed = [ip_network(address) for address in settings["FORWARDED_ALLOW_IPS"].split(",")]
+    assert all(network.num_addresses == 1 for network in believed)
+
+
+def test_prometheus_names_the_jobs_as_the_alerts_do() -> None:
+    (found,) = re.findall(r"```yaml\n( *relabel_configs:[^`]*)```", (DOCS / "deployment.md").read_text())
+    (rule,) = [one for one in yaml.safe_load(found)["relabel_configs"] if one.get("target_label") == "job"]
+    labels = {name: pod["metadata"]["labels"]["app.kubernetes.io/component"] for name, pod in PODS.items()}
+    assert rule["source_labels"] == ["__meta_kubernetes_pod_label_app_kubernetes_io_component"]
+
+    jobs = {name: re.fullmatch(rule["regex"], labels[name]) for name in LASTING}
+
+    told = {name: match.expand(rule["replacement"].replace("$1", r"\1")) for name, match in jobs.items() if match}
+    assert told == {name: name for name in LASTING}
+    alerts = (FOLDER.parent / "prometheus" / "alerts.yml").read_text()
+    assert set(re.findall(r'job="([^"]*)"', alerts)) <= set(told.values())
+
+
 def test_the_secret_is_described_whole() -> None:
     named = {ref["key"]: ref for container in CONTAINERS.values() for ref in secrets(container).values()}
     lines = (PRODUCTION / "secret.env.example").read_text().splitlines()
@@ -256,6 +282,16 @@ def test_workers_share_the_queues_among_them_and_scale_by_those_that_there_are()
             assert metadata["namespace"] == settings_in(PRODUCTION)["TEMPORAL_NAMESPACE"]
             assert metadata["endpointFromEnv"] in settings_in(PRODUCTION)
     assert {ApiSettings, WorkerSettings} <= {one for classes in READ_BY.values() for one in classes}
+
+
+def test_a_job_that_computes_is_over_before_its_worker_is_taken_away() -> None:
+    scaled = of("ScaledObject")["followthrough-worker-cpu"]["spec"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    longest = max(job_type.timeout_s for job_type in OFFERED.values() if job_type.queue == CPU)
+    default: float = JobType.timeout_s
+
+    assert scaled["minReplicaCount"] >= 1
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] > max(longest, default)
 
 
 def test_a_release_has_the_same_build_id_everywhere_and_scales_by_the_tasks_that_are_its() -> None:
