@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.stack_session import followthrough, status
 
 
@@ -24,6 +26,7 @@ def test_the_demo_ends_well_and_leaves_nothing_running(tmp_path: Path) -> None:
     assert all(process["pid"] is None for process in status(home)["processes"].values())
 
 
+@pytest.mark.outage
 def test_the_demo_says_what_is_off_and_fails(tmp_path: Path) -> None:
     # Nothing waits for approval then, so that the order to be cancelled completes.
     done = followthrough("demo", "--home", str(tmp_path / "home"), FOLLOWTHROUGH_APPROVAL_THRESHOLD="99999999")

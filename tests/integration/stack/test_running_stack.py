@@ -89,6 +89,7 @@ def test_secrets_are_for_the_owner_alone(running_home: Path) -> None:
         assert (running_home / name).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.outage
 def test_a_second_home_runs_beside_the_first(running_home: Path, home: Path) -> None:
     second = bring_up(home, *WITHOUT_OURS)
     first = status(running_home)

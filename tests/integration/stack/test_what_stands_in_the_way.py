@@ -34,6 +34,7 @@ def test_a_told_port_that_is_taken(home: Path) -> None:
     assert left_over(home) == []
 
 
+@pytest.mark.outage
 def test_a_process_that_cannot_start(home: Path) -> None:
     (home / "sandbox" / "ledger.sqlite").mkdir(parents=True)
     (home / "logs").mkdir()
