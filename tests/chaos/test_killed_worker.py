@@ -11,6 +11,7 @@ from tests.chaos.workers import WorkerProcess, Workers
 ORDERS = 50
 # Those that stand at the very point; a worker takes no more than 20 at once, and the others wait for it in Temporal.
 HELD = 20
+# From its "worker started": how long Python takes to get there on a busy machine says nothing of orders.
 ENDED_WITHIN_S = 5.0
 # Short enough to wait for, and long enough for an attempt after one that was lost with its worker.
 SHORT_RETRY_WINDOW_S = 8
@@ -38,7 +39,7 @@ async def assert_a_new_worker_ends_them(
     # Not every lost task shows: one that a heartbeat had just renewed leaves no event of its own.
     assert measured.repeated_tasks + measured.repeated_requests >= enough(point) / 2
     figure.verdict = f"all {status}, but LATE"
-    assert measured.after_process_start_s <= ENDED_WITHIN_S
+    assert measured.after_ready_s <= ENDED_WITHIN_S
     figure.verdict = f"all {status}"
 
 
