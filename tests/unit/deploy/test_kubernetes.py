@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
@@ -104,6 +105,19 @@ def test_there_is_what_is_promised() -> None:
     assert set(of("Job")) == {"followthrough-migrate"}
     assert set(of("HorizontalPodAutoscaler")) == {"followthrough-api"}
     assert set(of("ScaledObject")) == names - {"followthrough-api"}
+
+
+@pytest.mark.parametrize("version", ["1.31", kubernetes_validate.latest_version()], ids=["oldest", "latest"])
+def test_kubernetes_takes_it_by_its_own_schemas(version: str) -> None:
+    """All but what is KEDA's; `make kubernetes` holds that against its schemas, where these can be had."""
+    ours = [one for one in EVERYTHING if not one["apiVersion"].startswith("keda.sh/")]
+    deployment = next(one for one in ours if one["kind"] == "Deployment")
+    misspelt = {**deployment, "spec": {**deployment["spec"], "replica": 1}}
+
+    for manifest in ours:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
+        kubernetes_validate.validate(misspelt, version, strict=True)
 
 
 @pytest.mark.parametrize("name", sorted(PODS))
