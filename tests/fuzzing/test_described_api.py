@@ -40,8 +40,8 @@ BUSY = "503"
 # Who signs up with an address that is taken learns so by mail alone: the answer names an account that there is not.
 SECRETIVE = "^/v1/accounts"
 # One check is left out: that everything is accepted which the document allows. It cannot say that `to` is later than
-# `from`, which cursors there are, or what stands in a token. Streams of events end when they do, and so are left after
-# their first one.
+# `from`, which cursors there are, or what stands in a token. What is wrong in several ways may be refused for any of
+# them, and be it that it is too large (413). Streams of events end when they do, and so are left after their first one.
 SETTINGS = f"""
 hooks = "tests.fuzzing.hooks"
 seed = {SEED}
@@ -57,6 +57,7 @@ headers = {{ Authorization = "Bearer ${{FUZZ_TOKEN}}" }}
 [checks]
 positive_data_acceptance = {{ enabled = false }}
 not_a_server_error = {{ expected-statuses = ["2xx", "3xx", "4xx", "{BUSY}"] }}
+negative_data_rejection = {{ expected-statuses = ["4xx", "5xx"] }}
 
 [[operations]]
 include-path-regex = "{SECRETIVE}"
