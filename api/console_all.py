@@ -1,6 +1,6 @@
 """/console/all: whatever fits a filter retried, resolved or discarded at once, after a look at what it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeVar
@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from api.auth import Scope
 from api.bulk_bodies import BulkBody, BulkPreviewBody
 from api.bulk_keeping import BulkKeeper
-from api.console_deeds import MAX_NOTE, note_in
+from api.console_deeds import MAX_NOTE, answers_in
 from api.console_page import page
 from api.dead_letter_bodies import MAX_SWEPT, DiscardAllBody, FilterBody, Sought
 from api.dead_letter_resource import SkippedLetter
@@ -98,11 +98,8 @@ async def treat_all(
     session: SignedIn, deed: AllDeed, bulks: Bulks, letters: Letters, acting: Acting, form: Form
 ) -> Response:
     """Do it to those that the preview showed, or say that there are more or fewer by now."""
-    note, wrong = note_in(form)
+    note, errors = answers_in(form, _statuses(deed))
     asked, expected = _sent(deed, form)
-    errors = {} if wrong is None else {"note": wrong}
-    if deed is AllDeed.RESOLVE and form.get("status") not in FINAL_STATUSES:
-        errors["status"] = "Choose a status."
     if errors:
         return await _preview(session, bulks, asked, typed=form, errors=errors, status=422)
     act = acting.because(note)
@@ -118,6 +115,11 @@ async def treat_all(
     except (CountDiffers, IdempotencyKeyReused) as refusal:
         fresh = Asked.anew(deed, asked.filter)
         return await _preview(session, bulks, fresh, typed=form, refusal=refusal, status=refusal.status)
+
+
+def _statuses(deed: AllDeed) -> Sequence[str]:
+    """As what the deed may close a thing."""
+    return sorted(FINAL_STATUSES) if deed is AllDeed.RESOLVE else ()
 
 
 def _filter(deed: AllDeed, wanted: Mapping[str, str | None]) -> FilterBody:
@@ -167,7 +169,7 @@ async def _preview(
         preview=await bulks.preview(BulkPreviewBody(action=action, filter=asked.filter)),
         asked=asked,
         offer=OFFERS[asked.deed],
-        statuses=sorted(FINAL_STATUSES) if asked.deed is AllDeed.RESOLVE else (),
+        statuses=_statuses(asked.deed),
         typed=typed or {},
         errors=errors or {},
         refusal=refusal,

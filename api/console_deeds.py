@@ -1,6 +1,6 @@
 """What operators may do in the console, and the page that asks for a note before it is done."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +29,11 @@ class OrderDeed(StrEnum):
 class LetterDeed(StrEnum):
     RETRY = "retry"
     DISCARD = "discard"
+
+
+class BulkDeed(StrEnum):
+    CANCEL = "cancel"
+    RESUME = "resume"
 
 
 class ScheduleDeed(StrEnum):
@@ -75,8 +80,14 @@ ENDPOINT_DEEDS: Mapping[LetterDeed, Wording] = {
 }
 REDELIVER = Wording("Redeliver the message", "The very same message is sent once more, under its webhook-id.")
 CLOSE_ITEM = Wording("Close the item", "It is not listed any more, unless it is found to have changed.", True)
-CANCEL_BULK = Wording("Leave the rest", "What has not been done is left as it is; what was done stays done.", True)
-RESUME_BULK = Wording("Go on with the rest", "What was left is done now, at the same pace; what was done stays done.")
+BULK_DEEDS: Mapping[BulkDeed, Wording] = {
+    BulkDeed.CANCEL: Wording(
+        "Leave the rest", "What has not been done is left as it is; what was done stays done.", True
+    ),
+    BulkDeed.RESUME: Wording(
+        "Go on with the rest", "What was left is done now, at the same pace; what was done stays done."
+    ),
+}
 SCHEDULE_DEEDS: Mapping[ScheduleDeed, Wording] = {
     ScheduleDeed.PAUSE: Wording("Pause the schedule", "Nothing is started until it is resumed.", True),
     ScheduleDeed.RESUME: Wording("Resume the schedule", "It goes on. What was due in between is not made up for."),
@@ -119,10 +130,7 @@ class Question:
         self, session: Session, form: Mapping[str, str], acting: Act, do: Callable[[Act], Awaitable[object]]
     ) -> Response:
         """Do it, for the reason that the form gives; or ask again, with what stood in the way. Raises NotFound."""
-        note, wrong = note_in(form)
-        errors = {} if wrong is None else {"note": wrong}
-        if self.statuses and form.get("status") not in self.statuses:
-            errors["status"] = "Choose a status."
+        note, errors = answers_in(form, self.statuses)
         if errors:
             return self.ask(session, typed=form, errors=errors, status=422)
         try:
@@ -137,13 +145,19 @@ class Question:
         return RedirectResponse(self.back, 303)
 
 
-def note_in(form: Mapping[str, str]) -> tuple[str, str | None]:
-    """Why somebody does something, and what is wrong with it, if anything is."""
+def answers_in(form: Mapping[str, str], statuses: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Why somebody does something, and what is wrong with the form: where there are `statuses` it must name one."""
+    errors = {}
     try:
         note = _NOTE.validate_python(form.get("note", ""))
+        if not note:
+            errors["note"] = "Say why: it is kept in the audit log."
     except ValidationError as invalid:
-        return "", _message(invalid)
-    return note, None if note else "Say why: it is kept in the audit log."
+        note = ""
+        errors["note"] = _message(invalid)
+    if statuses and form.get("status") not in statuses:
+        errors["status"] = "Choose a status."
+    return note, errors
 
 
 def _message(invalid: ValidationError) -> str:
